@@ -1,0 +1,1 @@
+# kernelhost/: gateway, HTTP, command line.

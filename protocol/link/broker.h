@@ -1,0 +1,102 @@
+/* broker: what kernelhost-gateway may ask of kernelhostd, and nothing else.
+ *
+ * Over a Unix SEQPACKET socket made before the gateway starts. Every message is
+ * one struct of fixed size; a message of another size, another magic or a type
+ * that the phase does not allow ends the gateway. The gateway names a sandbox,
+ * an image and limits; it can never send argv, mounts or paths. Strings are
+ * NUL-terminated inside their arrays, and kernelhostd checks that again.
+ * doc/PROTOCOL.broker is the paper; this file is its table.
+ */
+#ifndef KH_LINK_BROKER_H
+#define KH_LINK_BROKER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+#define KH_BROKER_MAGIC 0x4b48424bu /* "KHBK" */
+#define KH_BROKER_VERSION 1
+
+/* [a-z0-9]([a-z0-9-]{0,54}[a-z0-9])? and its NUL. */
+#define KH_NAME_SIZE 57
+#define KH_IMAGE_NAME_SIZE 65
+#define KH_ID_SIZE 16
+
+enum kh_broker_type {
+    /* request -> reply with the same serial */
+    KH_BROKER_HELLO = 1,   /* arg: KH_BROKER_VERSION. First, and once. */
+    KH_BROKER_CREATE = 2,  /* name, image, limits: new record, started. EEXIST,
+                              ENOENT (image), EINVAL (name, limits), ENOSPC */
+    KH_BROKER_START = 3,   /* name: a stopped sandbox runs again on its disk */
+    KH_BROKER_STOP = 4,    /* name: processes end, disk stays */
+    KH_BROKER_REMOVE = 5,  /* name: processes end, disk and record go */
+    KH_BROKER_CONNECT = 6, /* name: a stream to its init is passed with the reply */
+    KH_BROKER_STAT = 7,    /* name: record and usage */
+    KH_BROKER_LIST = 8,    /* arg: cursor (0 first); one record a reply; arg of
+                              the reply: next cursor; ENOENT at the end */
+    KH_BROKER_IMAGES = 9,  /* as LIST, for images: reply.image */
+    /* unsolicited, serial 0 */
+    KH_BROKER_EXITED = 32, /* a sandbox's PID 1 ended: name, id, arg: wait status,
+                              usage.oom_kills */
+};
+
+enum kh_sandbox_state {
+    KH_SANDBOX_RUNNING = 1,
+    KH_SANDBOX_STOPPED = 4, /* 2 and 3 are kept for frozen and hibernated */
+};
+
+/* 0 in a request means the host's default. */
+struct kh_limits {
+    uint64_t memory;    /* bytes; 64 MiB .. host memory */
+    uint32_t cpu_milli; /* thousandths of a processor; 10 .. 1000 x processors */
+    uint32_t pids;      /* tasks; 16 .. 32768 */
+};
+
+struct kh_usage {
+    uint64_t memory;    /* bytes charged now */
+    uint64_t memory_peak;
+    uint64_t cpu_usec;  /* processor time used */
+    uint32_t pids;
+    uint32_t oom_kills; /* processes the memory limit killed */
+};
+
+struct kh_broker_request {
+    uint32_t magic;
+    uint32_t type;
+    uint64_t serial; /* not 0 */
+    uint64_t arg;
+    char name[KH_NAME_SIZE];
+    char image[KH_IMAGE_NAME_SIZE];
+    uint8_t pad_[6];
+    struct kh_limits limits;
+};
+
+struct kh_broker_reply {
+    uint32_t magic;
+    uint32_t type;
+    uint64_t serial;
+    uint64_t arg;
+    struct kh_error error; /* code 0: success; else only serial and this count */
+    uint8_t id[KH_ID_SIZE];
+    char name[KH_NAME_SIZE];
+    char image[KH_IMAGE_NAME_SIZE];
+    uint8_t pad_[6];
+    uint32_t state;   /* enum kh_sandbox_state */
+    int32_t init_pid; /* on the host; 0 when stopped */
+    uint64_t created; /* seconds since 1970 */
+    uint64_t started; /* seconds since 1970; 0 when never */
+    struct kh_limits limits;
+    struct kh_usage usage;
+};
+
+/* True for a valid sandbox name in an array of KH_NAME_SIZE bytes; an image
+ * name is [a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?. Bytes need not be terminated. */
+bool kh_name_valid(const char *name);
+bool kh_image_name_valid(const char *name);
+
+/* The rule in words, for error texts. */
+#define KH_NAME_RULE                                                           \
+    "1 to 56 lower-case letters, digits and inner hyphens, like 'my-box-2'"
+
+#endif

@@ -1,0 +1,66 @@
+/* runner: frames between kernelhost-init and a runner (an interpreter).
+ *
+ * Inside the sandbox. The runner has: fd 0 /dev/null; fds 1 and 2 pipes that
+ * init reads; fd 3 a stream socket to init that carries these frames.
+ * doc/PROTOCOL.runner is the paper; this file is its table.
+ *
+ * ORDER. Text that reaches fds 1 and 2 by any road (a C extension, a child
+ * process) and frames must keep their order. So right before EVERY frame the
+ * runner writes one marker into its own duplicates of both pipes:
+ *
+ *     nonce (16 bytes, from HELLO) then u64 counter (1, 2, 3... a frame)
+ *
+ * in one write(2) each, which PIPE_BUF makes atomic. When init reads a frame it
+ * first takes from both pipes all bytes before that marker. Nothing can then
+ * arrive after the DONE of its cell but what a process left running in the
+ * background writes later.
+ */
+#ifndef KH_LINK_RUNNER_H
+#define KH_LINK_RUNNER_H
+
+#define KH_RUNNER_VERSION 1
+#define KH_RUNNER_FD 3       /* the socket's number in the runner */
+#define KH_MARKER_NONCE 16
+#define KH_MARKER_SIZE 24
+
+enum kh_runner_type {
+    /* init -> runner */
+    KH_RUNNER_HELLO = 1,   /* id: KH_RUNNER_VERSION; slice 0: nonce */
+    KH_RUNNER_REQUEST = 2, /* id: request; flags: enum kh_request_flag; slices:
+                              header, parent_header, metadata, content (JSON
+                              objects), then buffers. One shell request at a
+                              time; control requests at any moment. */
+    KH_RUNNER_SHUTDOWN = 3, /* finish and exit 0; killed after a grace period */
+
+    /* runner -> init */
+    KH_RUNNER_READY = 16,   /* slice 0: content of kernel_info_reply (JSON) */
+    KH_RUNNER_PUBLISH = 17, /* an iopub message. id: its request (0: none);
+                               slices: msg_type, metadata, content, buffers */
+    KH_RUNNER_STREAM = 18,  /* id: request; flags: enum kh_stream; slice 0:
+                               UTF-8 text of a print or warning */
+    KH_RUNNER_REPLY = 19,   /* id: request; flags: KH_REPLY_ERROR; slices:
+                               msg_type, metadata, content, buffers */
+    KH_RUNNER_DONE = 20,    /* id: request; everything of it has been sent.
+                               Exactly one a request, after its REPLY if it
+                               has one (unknown types and comms have none) */
+};
+
+enum kh_stream {
+    KH_STREAM_STDOUT = 1,
+    KH_STREAM_STDERR = 2,
+};
+
+enum kh_request_flag {
+    KH_REQUEST_CONTROL = 1,       /* came on the control channel */
+    KH_REQUEST_EXECUTE = 2,       /* msg_type is execute_request */
+    KH_REQUEST_STOP_ON_ERROR = 4, /* an error aborts the execute requests
+                                     that are queued when it is replied */
+};
+
+#define KH_REPLY_ERROR 1 /* content.status is "error" */
+
+/* INTERRUPT is a signal, not a frame: init sends SIGINT to the runner's process
+ * group, and only while a shell request is running. The runner ignores it when
+ * no cell runs (a signal that comes late must not hit the next cell). */
+
+#endif

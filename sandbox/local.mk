@@ -1,0 +1,1 @@
+# sandbox/: kernelhostd, kernelhost-init, the runners, images.

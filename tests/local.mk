@@ -1,0 +1,12 @@
+# tests/: unit programs print TAP; see tests/tap.h. `make check` runs what needs
+# no privileges; ./dev test runs everything.
+EXTRA_DIST += tests/tap.h
+
+UNIT_TESTS = tests/unit/test_base tests/unit/test_frame
+check_PROGRAMS += $(UNIT_TESTS)
+TESTS += $(UNIT_TESTS)
+
+tests_unit_test_base_SOURCES = tests/unit/test_base.c
+tests_unit_test_base_LDADD = libbase.a
+tests_unit_test_frame_SOURCES = tests/unit/test_frame.c
+tests_unit_test_frame_LDADD = liblink.a libbase.a
