@@ -1,6 +1,6 @@
 # tests/: unit programs print TAP; see tests/tap.h. `make check` runs what needs
 # no privileges; ./dev test runs everything.
-EXTRA_DIST += tests/tap.h
+EXTRA_DIST += tests/tap.h tests/requirements.txt
 
 UNIT_TESTS = tests/unit/test_base tests/unit/test_frame
 check_PROGRAMS += $(UNIT_TESTS)
