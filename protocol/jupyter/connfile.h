@@ -24,7 +24,7 @@
 #define KH_ENDPOINT_SIZE     128 /* "ipc://" or "tcp://[...]:65535" and NUL */
 
 struct kh_connfile {
-    bool ipc;                          /* transport: "ipc", else "tcp" */
+    char transport[8];                 /* "tcp" or "ipc" */
     char ip[KH_CONNFILE_PATH_MAX + 1]; /* ipc: path prefix; tcp: an address, "*"
                                           or "localhost" */
     uint16_t port[KH_CHANNELS];        /* ipc: the number behind "ip-" */
@@ -37,7 +37,8 @@ struct kh_connfile {
 };
 
 /* Reads and checks the JSON text of a file. Unknown fields are ignored (clients
- * add their own). -EBADMSG when it is no JSON object; -EINVAL names the field
+ * add their own); transport and signature_scheme may be absent (tcp,
+ * hmac-sha256). -EBADMSG when it is no JSON object; -EINVAL names the field
  * and what it should be. An empty key is refused. The scheme is checked by
  * kh_signer_new. */
 int kh_connfile_parse(struct kh_slice json, struct kh_connfile *ret_file,
@@ -62,6 +63,8 @@ int kh_connfile_write(const struct kh_connfile *file, int dirfd, const char *pat
  * the path in the text. */
 int kh_connfile_endpoint(const struct kh_connfile *file, enum kh_channel channel,
                          char ret_endpoint[KH_ENDPOINT_SIZE], struct kh_error *err);
+
+bool kh_connfile_is_ipc(const struct kh_connfile *file);
 
 /* True when only this machine can reach the sockets: ipc, or a loopback
  * address. */

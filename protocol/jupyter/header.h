@@ -34,9 +34,9 @@ struct kh_header {
 };
 
 /* Reads a header frame. msg_id, session and msg_type must be there and not be
- * empty; the others may be absent; version must be 5.x. msg_type is [a-z0-9_]+
- * so that it may stand in topics and logs. -EBADMSG says which field is wrong,
- * and how. */
+ * empty; the others may be absent; version must be 5.x. msg_type is
+ * [A-Za-z0-9_.-]+ so that it may stand in topics and logs. -EBADMSG says which field is
+ * wrong, and how. */
 int kh_header_parse(struct kh_slice json, struct kh_header *ret_header,
                     struct kh_error *err);
 

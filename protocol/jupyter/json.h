@@ -63,8 +63,8 @@ int kh_json_check(struct kh_slice text, unsigned types, size_t *ret_count,
  *         ...
  *
  * Returns 1 for a member, 0 when the whole text was read and is right, or
- * -EBADMSG or -E2BIG. Trust nothing that was seen before the 0. NAME is the
- * raw text between the quotes: compare it only by kh_json_name_is. */
+ * -EBADMSG or -E2BIG (and again if asked again). Trust nothing that was seen before the
+ * 0. NAME is the raw text between the quotes: compare it only by kh_json_name_is. */
 struct kh_json_walk {
     struct kh_slice text;
     size_t at;

@@ -34,12 +34,16 @@ enum kh_channel {
 const char *kh_channel_name(enum kh_channel channel);
 int kh_channel_find(const char *name);
 
-/* Types beyond those of JSON. */
+/* Types beyond those of JSON: values that clients take apart further. */
 enum kh_schema_type {
-    KH_SCHEMA_STRINGS = 256, /* an array of strings */
-    KH_SCHEMA_BUNDLE = 512,  /* MIME type to data: string or strings, anything
-                                where the type is JSON */
-    KH_SCHEMA_COUNT = 1024,  /* an integer, 0 .. 2^31-1 */
+    KH_SCHEMA_COUNT = 256,       /* an integer, 0 .. 2^31-1 */
+    KH_SCHEMA_STRINGS = 512,     /* an array of strings */
+    KH_SCHEMA_BUNDLE = 1024,     /* MIME type to data: text, or an array of texts; any
+                                    value where the type says json */
+    KH_SCHEMA_TRANSIENT = 2048,  /* an object; display_id, if any, a string */
+    KH_SCHEMA_DISPLAY_ID = 4096, /* an object with the string display_id */
+    KH_SCHEMA_PAYLOAD = 8192,    /* an array of objects with the string source */
+    KH_SCHEMA_LANGUAGE = 16384,  /* an object with the string name */
 };
 
 struct kh_schema_field {
@@ -53,10 +57,12 @@ struct kh_schema_field {
 };
 
 enum kh_schema_flag {
-    KH_SCHEMA_HOST = 1,       /* only the gateway itself says this, never a runner */
-    KH_SCHEMA_REPLY = 2,      /* a reply: with status error only ename, evalue and
-                                 traceback are required, with aborted nothing */
-    KH_SCHEMA_NO_BUFFERS = 4, /* buffers have no meaning here and are refused */
+    KH_SCHEMA_HOST = 1,    /* only the gateway itself says this, never a runner */
+    KH_SCHEMA_REPLY = 2,   /* has status ok, error or aborted; with error only
+                              ename, evalue and traceback are required, with
+                              aborted nothing */
+    KH_SCHEMA_BUFFERS = 4, /* buffers have a meaning here; elsewhere a runner's are
+                              refused */
 };
 
 struct kh_schema {
@@ -67,6 +73,10 @@ struct kh_schema {
     struct kh_schema_field field[KH_SCHEMA_FIELDS_MAX]; /* ends at name NULL */
 };
 
+/* The tables; they end at msg_type NULL. */
+extern const struct kh_schema kh_schema_requests[];
+extern const struct kh_schema kh_schema_messages[];
+
 /* The row of a request type, or NULL: a client's message of a type that is not
  * known gets busy and idle, and no reply. */
 const struct kh_schema *kh_schema_request(const char *msg_type);
@@ -74,7 +84,7 @@ const struct kh_schema *kh_schema_request(const char *msg_type);
 /* Checks the content of a request and fills in presets. *ret_content is CONTENT
  * itself when nothing had to be added, else the bytes now in SCRATCH (emptied
  * first). RET_VALUES has KH_SCHEMA_FIELDS_MAX elements, in the row's order,
- * pointing into *ret_content or a preset; read them by kh_schema_true and
+ * pointing into CONTENT or a preset; read them by kh_schema_true and
  * kh_schema_value. -EBADMSG names the field, for an error reply. */
 int kh_schema_apply(const struct kh_schema *row, struct kh_slice content,
                     struct kh_buf *scratch, struct kh_slice *ret_content,

@@ -33,6 +33,10 @@ void kh_utf8_end(struct kh_utf8 *utf8, struct kh_buf *out);
  * bytes could still complete it. */
 size_t kh_utf8_char(const void *data, size_t size, size_t *ret_bad, bool *ret_cut);
 
+/* Length of the run at the start that means itself in a JSON string: ASCII
+ * without control characters, quotes and backslashes. */
+size_t kh_utf8_plain(const void *data, size_t size);
+
 /* True when the bytes are well-formed UTF-8 as a whole. */
 bool kh_utf8_valid(struct kh_slice text);
 
