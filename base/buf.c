@@ -9,20 +9,22 @@
 
 #define KEEP_WHEN_EMPTY (64 * 1024)
 
-void kh_buf_release(struct kh_buf *buf)
+void
+kh_buf_release(struct kh_buf *buf)
 {
     free(buf->data);
     memset(buf, 0, sizeof(*buf));
 }
 
-char *kh_buf_reserve(struct kh_buf *buf, size_t size)
+char *
+kh_buf_reserve(struct kh_buf *buf, size_t size)
 {
     size_t used = kh_buf_len(buf);
     size_t want;
 
     if (buf->size - buf->tail >= size && buf->data)
         return buf->data + buf->tail;
-    if (buf->head) {
+    if (buf->data && buf->head) {
         memmove(buf->data, buf->data + buf->head, used);
         buf->head = 0;
         buf->tail = used;
@@ -37,12 +39,14 @@ char *kh_buf_reserve(struct kh_buf *buf, size_t size)
     return buf->data + buf->tail;
 }
 
-void kh_buf_wrote(struct kh_buf *buf, size_t size)
+void
+kh_buf_wrote(struct kh_buf *buf, size_t size)
 {
     buf->tail += size;
 }
 
-void kh_buf_add(struct kh_buf *buf, const void *p, size_t size)
+void
+kh_buf_add(struct kh_buf *buf, const void *p, size_t size)
 {
     if (!size)
         return;
@@ -50,7 +54,8 @@ void kh_buf_add(struct kh_buf *buf, const void *p, size_t size)
     buf->tail += size;
 }
 
-void kh_buf_addf(struct kh_buf *buf, const char *format, ...)
+void
+kh_buf_addf(struct kh_buf *buf, const char *format, ...)
 {
     va_list args;
     int n;
@@ -66,7 +71,8 @@ void kh_buf_addf(struct kh_buf *buf, const char *format, ...)
     buf->tail += (size_t)n;
 }
 
-void kh_buf_consume(struct kh_buf *buf, size_t size)
+void
+kh_buf_consume(struct kh_buf *buf, size_t size)
 {
     buf->head += size;
     if (buf->head < buf->tail)

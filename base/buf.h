@@ -21,13 +21,15 @@ struct kh_buf {
 /* Frees the bytes and leaves an empty, usable buffer. */
 void kh_buf_release(struct kh_buf *buf);
 
-static inline size_t kh_buf_len(const struct kh_buf *buf)
+static inline size_t
+kh_buf_len(const struct kh_buf *buf)
 {
     return buf->tail - buf->head;
 }
 
 /* First unread byte; valid until the next append or release. */
-static inline char *kh_buf_ptr(const struct kh_buf *buf)
+static inline char *
+kh_buf_ptr(const struct kh_buf *buf)
 {
     return buf->data ? buf->data + buf->head : (char *)"";
 }

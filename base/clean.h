@@ -13,40 +13,42 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-static inline void kh_clean_free(void *p)
+static inline void
+kh_clean_free(void *p)
 {
     free(*(void **)p);
 }
 
-static inline void kh_clean_fd(int *fd)
+static inline void
+kh_clean_fd(int *fd)
 {
     if (*fd >= 0)
         close(*fd);
 }
 
-#define AUTO_FREE __attribute__((cleanup(kh_clean_free)))
-#define AUTO_FD __attribute__((cleanup(kh_clean_fd)))
+#define AUTO_FREE  __attribute__((cleanup(kh_clean_free)))
+#define AUTO_FD    __attribute__((cleanup(kh_clean_fd)))
 #define AUTO(name) __attribute__((cleanup(name##_freep)))
 
 /* Defines NAME_freep(struct NAME **) from NAME_free(struct NAME *). */
-#define KH_DEFINE_CLEANUP(name)                                                \
-    static inline void name##_freep(struct name **p)                           \
-    {                                                                          \
-        name##_free(*p);                                                       \
+#define KH_DEFINE_CLEANUP(name)                                                        \
+    static inline void name##_freep(struct name **p)                                   \
+    {                                                                                  \
+        name##_free(*p);                                                               \
     }
 
-#define STEAL_PTR(p)                                                           \
-    ({                                                                         \
-        __typeof__(p) kh_stolen_ = (p);                                        \
-        (p) = NULL;                                                            \
-        kh_stolen_;                                                            \
+#define STEAL_PTR(p)                                                                   \
+    ({                                                                                 \
+        __typeof__(p) kh_stolen_ = (p);                                                \
+        (p) = NULL;                                                                    \
+        kh_stolen_;                                                                    \
     })
 
-#define STEAL_FD(fd)                                                           \
-    ({                                                                         \
-        int kh_stolen_ = (fd);                                                 \
-        (fd) = -1;                                                             \
-        kh_stolen_;                                                            \
+#define STEAL_FD(fd)                                                                   \
+    ({                                                                                 \
+        int kh_stolen_ = (fd);                                                         \
+        (fd) = -1;                                                                     \
+        kh_stolen_;                                                                    \
     })
 
 #define KH_COUNT(array) (sizeof(array) / sizeof((array)[0]))

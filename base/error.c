@@ -5,7 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
-int kh_fail(struct kh_error *err, int code, const char *format, ...)
+int
+kh_fail(struct kh_error *err, int code, const char *format, ...)
 {
     va_list args;
 
@@ -18,7 +19,8 @@ int kh_fail(struct kh_error *err, int code, const char *format, ...)
     return -code;
 }
 
-int kh_fail_errno(struct kh_error *err, const char *format, ...)
+int
+kh_fail_errno(struct kh_error *err, const char *format, ...)
 {
     int code = errno;
     va_list args;
@@ -36,7 +38,8 @@ int kh_fail_errno(struct kh_error *err, const char *format, ...)
     return -code;
 }
 
-int kh_fail_in(struct kh_error *err, const char *format, ...)
+int
+kh_fail_in(struct kh_error *err, const char *format, ...)
 {
     char inner[KH_ERROR_TEXT_MAX];
     va_list args;

@@ -15,14 +15,16 @@
 
 #define PASS_MAX 8
 
-void kh_fd_close(int *fd)
+void
+kh_fd_close(int *fd)
 {
     if (*fd >= 0)
         close(*fd);
     *fd = -1;
 }
 
-int kh_fd_nonblock(int fd, bool on)
+int
+kh_fd_nonblock(int fd, bool on)
 {
     int flags = fcntl(fd, F_GETFL);
 
@@ -32,12 +34,14 @@ int kh_fd_nonblock(int fd, bool on)
     return fcntl(fd, F_SETFL, flags) < 0 ? -errno : 0;
 }
 
-int kh_fd_cloexec(int fd, bool on)
+int
+kh_fd_cloexec(int fd, bool on)
 {
     return fcntl(fd, F_SETFD, on ? FD_CLOEXEC : 0) < 0 ? -errno : 0;
 }
 
-int kh_fd_read_full(int fd, void *p, size_t size)
+int
+kh_fd_read_full(int fd, void *p, size_t size)
 {
     char *at = p;
 
@@ -56,7 +60,8 @@ int kh_fd_read_full(int fd, void *p, size_t size)
     return 0;
 }
 
-int kh_fd_write_full(int fd, const void *p, size_t size)
+int
+kh_fd_write_full(int fd, const void *p, size_t size)
 {
     const char *at = p;
 
@@ -73,8 +78,9 @@ int kh_fd_write_full(int fd, const void *p, size_t size)
     return 0;
 }
 
-int kh_fd_read_file(int dirfd, const char *path, size_t max, char **ret_data,
-                    size_t *ret_size, struct kh_error *err)
+int
+kh_fd_read_file(int dirfd, const char *path, size_t max, char **ret_data,
+                size_t *ret_size, struct kh_error *err)
 {
     AUTO_FD int fd = openat(dirfd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     AUTO_FREE char *data = NULL;
@@ -94,8 +100,7 @@ int kh_fd_read_file(int dirfd, const char *path, size_t max, char **ret_data,
             break;
         used += (size_t)n;
         if (used > max)
-            return kh_fail(err, EFBIG, "file '%s' is larger than %zu bytes", path,
-                           max);
+            return kh_fail(err, EFBIG, "file '%s' is larger than %zu bytes", path, max);
         if (used == size) {
             size *= 2;
             data = kh_xrealloc(data, size + 1);
@@ -108,8 +113,9 @@ int kh_fd_read_file(int dirfd, const char *path, size_t max, char **ret_data,
     return 0;
 }
 
-int kh_fd_replace_file(int dirfd, const char *path, const void *p, size_t size,
-                       mode_t mode, struct kh_error *err)
+int
+kh_fd_replace_file(int dirfd, const char *path, const void *p, size_t size, mode_t mode,
+                   struct kh_error *err)
 {
     AUTO_FREE char *tmp = NULL;
     AUTO_FREE char *dir = NULL;
@@ -146,7 +152,8 @@ int kh_fd_replace_file(int dirfd, const char *path, const void *p, size_t size,
     return 0;
 }
 
-int kh_fd_send(int sock, const void *p, size_t size, int pass)
+int
+kh_fd_send(int sock, const void *p, size_t size, int pass)
 {
     struct iovec iov = {.iov_base = (void *)p, .iov_len = size};
     union {
@@ -175,7 +182,8 @@ int kh_fd_send(int sock, const void *p, size_t size, int pass)
 }
 
 /* Keeps the first passed descriptor, closes the rest. */
-static int take_fds(struct msghdr *msg)
+static int
+take_fds(struct msghdr *msg)
 {
     struct cmsghdr *c;
     int kept = -1;
@@ -199,7 +207,8 @@ static int take_fds(struct msghdr *msg)
     return kept;
 }
 
-ssize_t kh_fd_recv(int sock, void *p, size_t size, int *ret_pass)
+ssize_t
+kh_fd_recv(int sock, void *p, size_t size, int *ret_pass)
 {
     struct iovec iov = {.iov_base = p, .iov_len = size};
     union {
@@ -228,7 +237,8 @@ ssize_t kh_fd_recv(int sock, void *p, size_t size, int *ret_pass)
     return n;
 }
 
-void kh_random(void *p, size_t size)
+void
+kh_random(void *p, size_t size)
 {
     char *at = p;
 

@@ -10,13 +10,15 @@
 static const char *log_program = "kernelhost";
 static enum kh_log_level log_level = KH_LOG_INFO;
 
-void kh_log_open(const char *program, enum kh_log_level level)
+void
+kh_log_open(const char *program, enum kh_log_level level)
 {
     log_program = program;
     log_level = level;
 }
 
-void kh_log(enum kh_log_level level, const char *format, ...)
+void
+kh_log(enum kh_log_level level, const char *format, ...)
 {
     static const char *const names[] = {"error", "warn", "info", "debug"};
     char line[LINE_MAX_BYTES + 2];
@@ -38,7 +40,8 @@ void kh_log(enum kh_log_level level, const char *format, ...)
         return; /* nowhere left to say it */
 }
 
-char *kh_log_clean(const void *p, size_t size, char *out, size_t out_size)
+char *
+kh_log_clean(const void *p, size_t size, char *out, size_t out_size)
 {
     const unsigned char *in = p;
     size_t used = 0, i;

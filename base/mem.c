@@ -5,7 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void *need(void *p)
+static void *
+need(void *p)
 {
     if (!p) {
         fputs("kernelhost: out of memory\n", stderr);
@@ -14,22 +15,26 @@ static void *need(void *p)
     return p;
 }
 
-void *kh_xcalloc(size_t count, size_t size)
+void *
+kh_xcalloc(size_t count, size_t size)
 {
     return need(calloc(count ? count : 1, size ? size : 1));
 }
 
-void *kh_xrealloc(void *p, size_t size)
+void *
+kh_xrealloc(void *p, size_t size)
 {
     return need(realloc(p, size ? size : 1));
 }
 
-char *kh_xstrdup(const char *s)
+char *
+kh_xstrdup(const char *s)
 {
     return need(strdup(s));
 }
 
-void *kh_xmemdup(const void *p, size_t size)
+void *
+kh_xmemdup(const void *p, size_t size)
 {
     char *copy = need(malloc(size + 1));
 
@@ -39,7 +44,8 @@ void *kh_xmemdup(const void *p, size_t size)
     return copy;
 }
 
-char *kh_xasprintf(const char *format, ...)
+char *
+kh_xasprintf(const char *format, ...)
 {
     va_list args;
     char *s = NULL;

@@ -15,36 +15,37 @@
 
 static int tap_count, tap_failed;
 
-#define ok(condition, ...)                                                     \
-    ({                                                                         \
-        int ok_ = !!(condition);                                               \
-        printf("%sok %d - ", ok_ ? "" : "not ", ++tap_count);                  \
-        printf(__VA_ARGS__);                                                   \
-        putchar('\n');                                                         \
-        if (!ok_) {                                                            \
-            tap_failed++;                                                      \
-            printf("# failed: %s (%s:%d)\n", #condition, __FILE__, __LINE__);  \
-        }                                                                      \
-        fflush(stdout);                                                        \
-        ok_;                                                                   \
+#define ok(condition, ...)                                                             \
+    ({                                                                                 \
+        int ok_ = !!(condition);                                                       \
+        printf("%sok %d - ", ok_ ? "" : "not ", ++tap_count);                          \
+        printf(__VA_ARGS__);                                                           \
+        putchar('\n');                                                                 \
+        if (!ok_) {                                                                    \
+            tap_failed++;                                                              \
+            printf("# failed: %s (%s:%d)\n", #condition, __FILE__, __LINE__);          \
+        }                                                                              \
+        fflush(stdout);                                                                \
+        ok_;                                                                           \
     })
 
-#define is_int(got, want, ...)                                                 \
-    ({                                                                         \
-        long long got_ = (long long)(got), want_ = (long long)(want);          \
-        if (!ok(got_ == want_, __VA_ARGS__))                                   \
-            printf("# got %lld, want %lld\n", got_, want_);                    \
+#define is_int(got, want, ...)                                                         \
+    ({                                                                                 \
+        long long got_ = (long long)(got), want_ = (long long)(want);                  \
+        if (!ok(got_ == want_, __VA_ARGS__))                                           \
+            printf("# got %lld, want %lld\n", got_, want_);                            \
     })
 
-#define is_str(got, want, ...)                                                 \
-    ({                                                                         \
-        const char *got_ = (got), *want_ = (want);                             \
-        if (!ok(got_ && !strcmp(got_, want_), __VA_ARGS__))                    \
-            printf("# got '%s', want '%s'\n", got_ ? got_ : "(null)", want_);  \
+#define is_str(got, want, ...)                                                         \
+    ({                                                                                 \
+        const char *got_ = (got), *want_ = (want);                                     \
+        if (!ok(got_ && !strcmp(got_, want_), __VA_ARGS__))                            \
+            printf("# got '%s', want '%s'\n", got_ ? got_ : "(null)", want_);          \
     })
 
 /* Prints the plan; the value for main to return. */
-static inline int done(void)
+static inline int
+done(void)
 {
     printf("1..%d\n", tap_count);
     return tap_failed ? 1 : 0;

@@ -2,12 +2,14 @@
 
 #include <string.h>
 
-static bool is_alnum(char c)
+static bool
+is_alnum(char c)
 {
     return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
 }
 
-static bool valid(const char *name, size_t size, const char *inner)
+static bool
+valid(const char *name, size_t size, const char *inner)
 {
     size_t length = strnlen(name, size), i;
 
@@ -21,12 +23,14 @@ static bool valid(const char *name, size_t size, const char *inner)
     return true;
 }
 
-bool kh_name_valid(const char *name)
+bool
+kh_name_valid(const char *name)
 {
     return valid(name, KH_NAME_SIZE, "-");
 }
 
-bool kh_image_name_valid(const char *name)
+bool
+kh_image_name_valid(const char *name)
 {
     return valid(name, KH_IMAGE_NAME_SIZE, "._-");
 }

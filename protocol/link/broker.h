@@ -15,13 +15,13 @@
 
 #include "base/error.h"
 
-#define KH_BROKER_MAGIC 0x4b48424bu /* "KHBK" */
+#define KH_BROKER_MAGIC   0x4b48424bu /* "KHBK" */
 #define KH_BROKER_VERSION 1
 
 /* [a-z0-9]([a-z0-9-]{0,54}[a-z0-9])? and its NUL. */
-#define KH_NAME_SIZE 57
+#define KH_NAME_SIZE       57
 #define KH_IMAGE_NAME_SIZE 65
-#define KH_ID_SIZE 16
+#define KH_ID_SIZE         16
 
 enum kh_broker_type {
     /* request -> reply with the same serial */
@@ -54,9 +54,9 @@ struct kh_limits {
 };
 
 struct kh_usage {
-    uint64_t memory;    /* bytes charged now */
+    uint64_t memory; /* bytes charged now */
     uint64_t memory_peak;
-    uint64_t cpu_usec;  /* processor time used */
+    uint64_t cpu_usec; /* processor time used */
     uint32_t pids;
     uint32_t oom_kills; /* processes the memory limit killed */
 };
@@ -96,7 +96,7 @@ bool kh_name_valid(const char *name);
 bool kh_image_name_valid(const char *name);
 
 /* The rule in words, for error texts. */
-#define KH_NAME_RULE                                                           \
+#define KH_NAME_RULE                                                                   \
     "1 to 56 lower-case letters, digits and inner hyphens, like 'my-box-2'"
 
 #endif

@@ -3,12 +3,14 @@
 #include <errno.h>
 #include <string.h>
 
-struct kh_slice kh_slice_text(const char *s)
+struct kh_slice
+kh_slice_text(const char *s)
 {
     return (struct kh_slice){.data = s, .size = strlen(s)};
 }
 
-static void put(unsigned char *at, uint64_t value, int bytes)
+static void
+put(unsigned char *at, uint64_t value, int bytes)
 {
     int i;
 
@@ -16,7 +18,8 @@ static void put(unsigned char *at, uint64_t value, int bytes)
         at[i] = (unsigned char)(value >> (8 * i));
 }
 
-static uint64_t get(const unsigned char *at, int bytes)
+static uint64_t
+get(const unsigned char *at, int bytes)
 {
     uint64_t value = 0;
     int i;
@@ -26,7 +29,8 @@ static uint64_t get(const unsigned char *at, int bytes)
     return value;
 }
 
-size_t kh_frame_size(const struct kh_frame *frame)
+size_t
+kh_frame_size(const struct kh_frame *frame)
 {
     size_t total = KH_FRAME_HEAD;
     uint32_t i;
@@ -41,8 +45,8 @@ size_t kh_frame_size(const struct kh_frame *frame)
     return total <= KH_FRAME_MAX ? total : 0;
 }
 
-int kh_frame_encode(const struct kh_frame *frame, struct kh_buf *out,
-                    struct kh_error *err)
+int
+kh_frame_encode(const struct kh_frame *frame, struct kh_buf *out, struct kh_error *err)
 {
     size_t total = kh_frame_size(frame);
     unsigned char *at;
@@ -71,8 +75,9 @@ int kh_frame_encode(const struct kh_frame *frame, struct kh_buf *out,
     return 0;
 }
 
-long kh_frame_decode(const void *data, size_t size, struct kh_frame *ret_frame,
-                     struct kh_error *err)
+long
+kh_frame_decode(const void *data, size_t size, struct kh_frame *ret_frame,
+                struct kh_error *err)
 {
     const unsigned char *at = data;
     size_t total, used;

@@ -25,8 +25,8 @@
 #include "base/buf.h"
 #include "base/error.h"
 
-#define KH_FRAME_HEAD 32                     /* bytes before length[] */
-#define KH_FRAME_MAX (64u * 1024 * 1024)     /* largest whole frame */
+#define KH_FRAME_HEAD       32                  /* bytes before length[] */
+#define KH_FRAME_MAX        (64u * 1024 * 1024) /* largest whole frame */
 #define KH_FRAME_SLICES_MAX 256u
 
 struct kh_slice {

@@ -15,23 +15,23 @@
 #define KH_LINK_INIT_H
 
 #define KH_INIT_VERSION 1
-#define KH_INIT_DIR "/.kernelhost"             /* the kit layer, inside */
-#define KH_INIT_BINARY "/.kernelhost/init"
-#define KH_INIT_SOCKET "/.kernelhost/run/init.sock" /* run: 0700 root inside */
-#define KH_INIT_RUNNERS "/.kernelhost/runner"  /* /python/__main__.py ... */
+#define KH_INIT_DIR     "/.kernelhost" /* the kit layer, inside */
+#define KH_INIT_BINARY  "/.kernelhost/init"
+#define KH_INIT_SOCKET  "/.kernelhost/run/init.sock" /* run: 0700 root inside */
+#define KH_INIT_RUNNERS "/.kernelhost/runner"        /* /python/__main__.py ... */
 
-#define KH_JOURNAL_BYTES (8u * 1024 * 1024)    /* per kernel; one frame more may pass */
-#define KH_QUEUE_MAX 10000u                    /* requests waiting a kernel */
-#define KH_QUEUE_BYTES (256u * 1024 * 1024)
-#define KH_KERNELS_MAX 64u                     /* kernels a sandbox */
-#define KH_EXECS_MAX 256u                      /* processes a sandbox by EXEC */
-#define KH_EXEC_WINDOW (1024u * 1024)          /* unacknowledged output bytes */
+#define KH_JOURNAL_BYTES (8u * 1024 * 1024) /* per kernel; one frame more may pass */
+#define KH_QUEUE_MAX     10000u             /* requests waiting a kernel */
+#define KH_QUEUE_BYTES   (256u * 1024 * 1024)
+#define KH_KERNELS_MAX   64u            /* kernels a sandbox */
+#define KH_EXECS_MAX     256u           /* processes a sandbox by EXEC */
+#define KH_EXEC_WINDOW   (1024u * 1024) /* unacknowledged output bytes */
 
 /* Identity of code inside. */
-#define KH_USER_UID 1000
-#define KH_USER_GID 1000
+#define KH_USER_UID  1000
+#define KH_USER_GID  1000
 #define KH_USER_HOME "/home/user"
-#define KH_USER_CWD "/workspace"
+#define KH_USER_CWD  "/workspace"
 
 enum kh_init_type {
     /* gateway -> init */

@@ -19,17 +19,17 @@
 #define KH_LINK_RUNNER_H
 
 #define KH_RUNNER_VERSION 1
-#define KH_RUNNER_FD 3       /* the socket's number in the runner */
-#define KH_MARKER_NONCE 16
-#define KH_MARKER_SIZE 24
+#define KH_RUNNER_FD      3 /* the socket's number in the runner */
+#define KH_MARKER_NONCE   16
+#define KH_MARKER_SIZE    24
 
 enum kh_runner_type {
     /* init -> runner */
-    KH_RUNNER_HELLO = 1,   /* id: KH_RUNNER_VERSION; slice 0: nonce */
-    KH_RUNNER_REQUEST = 2, /* id: request; flags: enum kh_request_flag; slices:
-                              header, parent_header, metadata, content (JSON
-                              objects), then buffers. One shell request at a
-                              time; control requests at any moment. */
+    KH_RUNNER_HELLO = 1,    /* id: KH_RUNNER_VERSION; slice 0: nonce */
+    KH_RUNNER_REQUEST = 2,  /* id: request; flags: enum kh_request_flag; slices:
+                               header, parent_header, metadata, content (JSON
+                               objects), then buffers. One shell request at a
+                               time; control requests at any moment. */
     KH_RUNNER_SHUTDOWN = 3, /* finish and exit 0; killed after a grace period */
 
     /* runner -> init */

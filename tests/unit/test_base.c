@@ -11,7 +11,8 @@
 
 #include "tests/tap.h"
 
-static void errors(void)
+static void
+errors(void)
 {
     struct kh_error err = {0};
 
@@ -28,7 +29,8 @@ static void errors(void)
     is_int(kh_fail(NULL, EIO, "x"), -EIO, "no place for a text is fine");
 }
 
-static void buffers(void)
+static void
+buffers(void)
 {
     struct kh_buf buf = KH_BUF_INIT;
     int i;
@@ -43,7 +45,8 @@ static void buffers(void)
     kh_buf_release(&buf);
 }
 
-static void files(void)
+static void
+files(void)
 {
     char dir[] = "/tmp/kh-base-XXXXXX";
     struct kh_error err;
@@ -54,7 +57,8 @@ static void files(void)
     if (!mkdtemp(dir))
         return;
     dfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    is_int(kh_fd_replace_file(dfd, "record", "one", 3, 0600, &err), 0, "a file is made");
+    is_int(kh_fd_replace_file(dfd, "record", "one", 3, 0600, &err), 0,
+           "a file is made");
     is_int(kh_fd_replace_file(dfd, "record", "second", 6, 0600, &err), 0,
            "and replaced");
     is_int(kh_fd_read_file(dfd, "record", 100, &data, &size, &err), 0, "and read");
@@ -69,7 +73,8 @@ static void files(void)
     is_int(rmdir(dir), 0, "no temporary file is left");
 }
 
-static void passing(void)
+static void
+passing(void)
 {
     int pair[2], got = -1;
     char small[2];
@@ -82,14 +87,16 @@ static void passing(void)
     is_int(got, -1, "and its descriptor closed");
     kh_fd_send(pair[0], "hi", 2, pair[0]);
     is_int(kh_fd_recv(pair[1], small, 2, &got), 2, "one that fits arrives");
-    ok(got >= 0 && (fcntl(got, F_GETFD) & FD_CLOEXEC), "its descriptor is close-on-exec");
+    ok(got >= 0 && (fcntl(got, F_GETFD) & FD_CLOEXEC),
+       "its descriptor is close-on-exec");
     close(got);
     close(pair[0]);
     is_int(kh_fd_recv(pair[1], small, 2, &got), 0, "the end of the stream is 0");
     close(pair[1]);
 }
 
-static void logging(void)
+static void
+logging(void)
 {
     char out[16];
 
@@ -99,7 +106,8 @@ static void logging(void)
            "aaaaaaaaa...", "long text is cut");
 }
 
-int main(void)
+int
+main(void)
 {
     errors();
     buffers();

@@ -5,10 +5,11 @@
 #include "protocol/link/broker.h"
 #include "tests/tap.h"
 
-static void round_trip(void)
+static void
+round_trip(void)
 {
-    struct kh_frame in = {.type = 66, .flags = 2, .kernel = 7, .id = 1ull << 40,
-                          .seq = 99, .count = 3};
+    struct kh_frame in = {
+        .type = 66, .flags = 2, .kernel = 7, .id = 1ull << 40, .seq = 99, .count = 3};
     struct kh_frame out;
     struct kh_buf buf = KH_BUF_INIT;
     struct kh_error err;
@@ -33,7 +34,8 @@ static void round_trip(void)
     kh_buf_release(&buf);
 }
 
-static void refusals(void)
+static void
+refusals(void)
 {
     struct kh_frame frame = {.type = 1, .count = 1}, out;
     struct kh_buf buf = KH_BUF_INIT;
@@ -67,13 +69,23 @@ static void refusals(void)
     kh_buf_release(&buf);
 }
 
-static void names(void)
+static void
+names(void)
 {
     static const char *const good[] = {
-        "a", "a1", "my-box", "x--y", "0",
-        "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"};
+        "a",    "a1", "my-box",
+        "x--y", "0",  "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"};
     static const char *const bad[] = {
-        "", "-a", "a-", "A", "a_b", "a.b", "a/b", "..", "a b", "\xc3\xa9",
+        "",
+        "-a",
+        "a-",
+        "A",
+        "a_b",
+        "a.b",
+        "a/b",
+        "..",
+        "a b",
+        "\xc3\xa9",
         "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"};
     char name[KH_NAME_SIZE + 8];
     size_t i;
@@ -90,7 +102,8 @@ static void names(void)
     ok(!kh_image_name_valid("../x"), "an image name is no path");
 }
 
-int main(void)
+int
+main(void)
 {
     round_trip();
     refusals();
