@@ -12,7 +12,8 @@ tests_unit_test_frame_SOURCES = tests/unit/test_frame.c
 tests_unit_test_frame_LDADD = liblink.a libbase.a
 
 # What ./dev test runs beside the programs.
-EXTRA_DIST += tests/job.sh tests/lib.sh tests/run \
+EXTRA_DIST += tests/host.py tests/host.sh tests/tap.py \
+	tests/job.sh tests/lib.sh tests/run \
 	tests/structure/test_binaries.sh tests/structure/test_files.sh \
 	tests/structure/test_includes.sh tests/structure/test_man.sh \
 	tests/tools/analysis tests/tools/analysis.h \

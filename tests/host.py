@@ -1,0 +1,133 @@
+"""host: a private host for one test, with a state directory of its own.
+
+    with Host() as host:
+        host.cli("create", "mybox")
+        assert host.cli("run", "mybox", "-c", "1+1").stdout == "2\n"
+
+The programs of the suites sandbox, escape and system use it; tests/run gives
+each of them a pid and a mount namespace, so that nothing outlives it. The
+image layers are those of the state directory that ./dev made, seen through a
+read-only bind mount; everything else of the state is new.
+"""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import time
+
+PREFIX = pathlib.Path(os.environ["KH_PREFIX"])
+IMAGES = pathlib.Path(os.environ["KH_IMAGES"])
+TMP = pathlib.Path(os.environ["KH_TMP"])
+SRCDIR = pathlib.Path(os.environ["KH_SRCDIR"])
+DAEMON = PREFIX / "libexec/kernelhost/kernelhostd"
+
+
+class Failed(Exception):
+    """A command that should have succeeded did not."""
+
+
+class Host:
+    def __init__(self, name="h", images=True):
+        """Makes the state directory KH_TMP/NAME; starts nothing."""
+        self.state = TMP / name
+        self.log = TMP / f"{name}.log"
+        self.process = None
+        self.state.mkdir()
+        (self.state / "layers").mkdir(mode=0o700)
+        if images:
+            # The names may be changed by a test, the layers may not.
+            run("cp", "-r", IMAGES / "images", self.state / "images")
+            run("mount", "--bind", IMAGES / "layers", self.state / "layers")
+            run("mount", "-o", "remount,bind,ro", self.state / "layers")
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+    @property
+    def env(self):
+        """The environment in which `kernelhost` reaches this host."""
+        return {**os.environ, "KERNELHOST_STATE": str(self.state)}
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    def start(self, timeout=20):
+        """Starts kernelhostd and waits until it answers."""
+        with open(self.log, "ab") as log:
+            self.process = subprocess.Popen(
+                [DAEMON], env=self.env, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+        end = time.monotonic() + timeout
+        while self.cli("ls", check=False).returncode != 0:
+            if self.process.poll() is not None or time.monotonic() > end:
+                self.kill()
+                raise Failed(f"the host did not come up:\n{self.log_text()}")
+            time.sleep(0.05)
+
+    def stop(self, timeout=30):
+        """Ends it as its operator would; returns its status. Idempotent."""
+        if self.process is None:
+            return None
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            return self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise Failed(f"the host did not stop:\n{self.log_text()}") from None
+        finally:
+            self.process = None
+
+    def kill(self):
+        """Ends it as a power cut would."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+    def log_text(self):
+        return self.log.read_text(errors="replace") if self.log.exists() else ""
+
+    def cli(self, *args, check=True, timeout=120, **options):
+        """Runs `kernelhost ARGS...`; returns the CompletedProcess, with text."""
+        if "input" not in options:
+            options.setdefault("stdin", subprocess.DEVNULL)
+        done = subprocess.run(
+            [PREFIX / "bin/kernelhost", *map(str, args)],
+            env=self.env, capture_output=True, text=True, timeout=timeout, **options,
+        )
+        if check and done.returncode != 0:
+            raise Failed(
+                f"kernelhost {' '.join(map(str, args))}: status {done.returncode}\n"
+                f"{done.stdout}{done.stderr}"
+            )
+        return done
+
+    def json(self, *args, **options):
+        """The same with --json: returns what it printed, parsed."""
+        return json.loads(self.cli(*args, "--json", **options).stdout)
+
+    def client(self, name, *args, timeout=60):
+        """A jupyter_client.BlockingKernelClient, ready, on the sandbox's kernel."""
+        from jupyter_client import BlockingKernelClient
+
+        client = BlockingKernelClient()
+        client.load_connection_file(self.cli("connect", name, *args).stdout.strip())
+        client.start_channels()
+        client.wait_for_ready(timeout=timeout)
+        return client
+
+
+def run(*args):
+    """Runs a command that must succeed."""
+    done = subprocess.run([str(a) for a in args], capture_output=True, text=True)
+    if done.returncode != 0:
+        raise Failed(f"{args}: status {done.returncode}\n{done.stdout}{done.stderr}")
+    return done.stdout
