@@ -3,3 +3,32 @@
 # The image store's tools are run from the source tree.
 EXTRA_DIST += sandbox/image/build sandbox/image/default.packages \
 	sandbox/image/finish sandbox/image/store.sh
+
+pkglibexec_PROGRAMS += kernelhostd
+kernelhostd_SOURCES = \
+	sandbox/host/box.c sandbox/host/box.h \
+	sandbox/host/broker.c sandbox/host/broker.h \
+	sandbox/host/cgroup.c sandbox/host/cgroup.h \
+	sandbox/host/cgroup_find.c sandbox/host/cgroup_find.h \
+	sandbox/host/child.c sandbox/host/child.h \
+	sandbox/host/filter.c sandbox/host/filter.h sandbox/host/filter_table.h \
+	sandbox/host/gateway.c sandbox/host/gateway.h \
+	sandbox/host/host.c sandbox/host/host.h \
+	sandbox/host/idmap.c sandbox/host/idmap.h \
+	sandbox/host/image.c sandbox/host/image.h \
+	sandbox/host/kit.c sandbox/host/kit.h \
+	sandbox/host/main.c \
+	sandbox/host/mounts.c sandbox/host/mounts.h \
+	sandbox/host/netns.c sandbox/host/netns.h \
+	sandbox/host/plan.c sandbox/host/plan.h \
+	sandbox/host/posture.c sandbox/host/posture.h \
+	sandbox/host/privs.c sandbox/host/privs.h \
+	sandbox/host/procfs.c sandbox/host/procfs.h \
+	sandbox/host/record.c \
+	sandbox/host/rootfs.c sandbox/host/rootfs.h \
+	sandbox/host/spawn.c sandbox/host/spawn.h \
+	sandbox/host/store.c sandbox/host/store.h \
+	sandbox/host/sys.h \
+	sandbox/host/tree.c sandbox/host/tree.h
+kernelhostd_CPPFLAGS = $(AM_CPPFLAGS) $(SECCOMP_CFLAGS)
+kernelhostd_LDADD = liblink.a libbase.a $(SECCOMP_LIBS)

@@ -1,0 +1,71 @@
+/* box: one sandbox as kernelhostd knows it: its record and, while it runs, its
+ * first process.
+ *
+ *     state      start      stop       PID 1 ended   remove
+ *     STOPPED    -> RUNNING EALREADY   -             -> REMOVING
+ *     RUNNING    EALREADY   -> STOPPING -> STOPPED   -> STOPPING, then REMOVING
+ *     STOPPING   EBUSY      EBUSY      -> STOPPED    EBUSY
+ *     REMOVING   EBUSY      EBUSY      -             EBUSY
+ *
+ * Starting is done when the call returns. Stopping and removing end later, when
+ * PID 1 (and with it every process inside) has been reaped, or the helper that
+ * deletes the disk has ended: kh_box_child_ended tells.
+ */
+#ifndef KH_HOST_BOX_H
+#define KH_HOST_BOX_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "sandbox/host/host.h"
+#include "sandbox/host/store.h"
+
+enum kh_box_phase {
+    KH_BOX_STOPPED,
+    KH_BOX_RUNNING,
+    KH_BOX_STOPPING,
+    KH_BOX_REMOVING,
+};
+
+struct kh_box {
+    struct kh_box *next;
+    struct kh_record record;
+    enum kh_box_phase phase;
+    char id[KH_ID_TEXT];
+    uint32_t slot;   /* while it runs */
+    pid_t pid;       /* PID 1 on the host, or the deleting helper; 0: none */
+    int pidfd;       /* -1: none */
+    bool remove;     /* STOPPING: go on to REMOVING */
+    uint64_t waiter; /* serial of the broker request to answer at the end */
+    uint32_t waiter_type;
+    struct kh_usage last_usage; /* as PID 1 ended */
+};
+
+/* Makes a record and disk for NAME and starts it. Nothing is left on failure. */
+int kh_box_create(struct kh_host *host, const char *name, const char *image,
+                  const struct kh_limits *limits, struct kh_box **ret_box,
+                  struct kh_error *err);
+
+/* Takes over a record found in the store; it is STOPPED. */
+void kh_box_adopt(struct kh_host *host, const struct kh_record *record);
+
+/* The sandbox with that name, or NULL. */
+struct kh_box *kh_box_find(struct kh_host *host, const char *name);
+
+int kh_box_start(struct kh_host *host, struct kh_box *box, struct kh_error *err);
+
+/* Begin to stop, and with REMOVE also to delete. */
+int kh_box_stop(struct kh_host *host, struct kh_box *box, bool remove,
+                struct kh_error *err);
+
+/* A child of kernelhostd was reaped. Returns the box it belonged to with *ret_done
+ * true when what was asked has ended (after a removal, the caller answers and
+ * then calls kh_box_forget); NULL when it is no box's. */
+struct kh_box *kh_box_child_ended(struct kh_host *host, pid_t pid, int status,
+                                  bool *ret_done, struct kh_error *err);
+void kh_box_forget(struct kh_host *host, struct kh_box *box);
+
+/* A connected stream to kernelhost-init of a running box. */
+int kh_box_connect(struct kh_box *box, struct kh_error *err);
+
+#endif

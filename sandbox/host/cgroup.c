@@ -1,0 +1,379 @@
+#include "sandbox/host/cgroup.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/mem.h"
+#include "sandbox/host/cgroup_find.h"
+
+#define CPU_PERIOD_USEC 100000u
+#define FILE_MAX        65536u
+#define CGROUP_PATH     320 /* a directory entry, a slash, a file of ours */
+
+struct kh_cgroups {
+    int parent[KH_CGROUP_ROLES]; /* "kernelhost/KEY" in each hierarchy; may be equal */
+    bool v2[KH_CGROUP_ROLES];
+};
+
+static struct kh_cgroups *
+cgroups_new(void)
+{
+    struct kh_cgroups *groups = kh_xcalloc(1, sizeof(*groups));
+    int role;
+
+    for (role = 0; role < KH_CGROUP_ROLES; role++)
+        groups->parent[role] = -1;
+    return groups;
+}
+
+void
+kh_cgroups_free(struct kh_cgroups *groups)
+{
+    int role;
+
+    if (!groups)
+        return;
+    for (role = 0; role < KH_CGROUP_ROLES; role++)
+        kh_fd_close(&groups->parent[role]);
+    free(groups);
+}
+
+static int
+put(int dir, const char *name, const char *text, struct kh_error *err)
+{
+    AUTO_FD int fd = openat(dir, name, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+
+    if (fd < 0)
+        return kh_fail_errno(err, "cannot open cgroup file '%s'", name);
+    if (write(fd, text, strlen(text)) < 0)
+        return kh_fail_errno(err, "cannot write '%s' to cgroup file '%s'", text, name);
+    return 0;
+}
+
+static int
+enter(int dir, const char *name, struct kh_error *err)
+{
+    int fd;
+
+    if (mkdirat(dir, name, 0755) < 0 && errno != EEXIST)
+        return kh_fail_errno(err, "cannot make cgroup '%s'", name);
+    fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    return fd < 0 ? kh_fail_errno(err, "cannot open cgroup '%s'", name) : fd;
+}
+
+/* "kernelhost/KEY" below ROOT, handing the controllers down on v2. */
+static int
+open_parent(int root, const char *key, const char *controllers, struct kh_error *err)
+{
+    AUTO_FD int top = enter(root, "kernelhost", err);
+    AUTO_FD int mine = -1;
+
+    if (top < 0)
+        return top;
+    if (controllers && (put(root, "cgroup.subtree_control", controllers, err) < 0 ||
+                        put(top, "cgroup.subtree_control", controllers, err) < 0))
+        return kh_fail_in(err, "hand down the controllers");
+    mine = enter(top, key, err);
+    if (mine < 0)
+        return mine;
+    if (controllers && put(mine, "cgroup.subtree_control", controllers, err) < 0)
+        return kh_fail_in(err, "hand down the controllers");
+    return STEAL_FD(mine);
+}
+
+int
+kh_cgroups_open_v2(int root, const char *key, struct kh_cgroups **ret_groups,
+                   struct kh_error *err)
+{
+    AUTO(kh_cgroups) struct kh_cgroups *groups = cgroups_new();
+    AUTO_FD int parent = open_parent(root, key, "+memory +cpu +pids", err);
+    int role;
+
+    if (parent < 0)
+        return parent;
+    for (role = 0; role < KH_CGROUP_ROLES; role++) {
+        groups->v2[role] = true;
+        groups->parent[role] = fcntl(parent, F_DUPFD_CLOEXEC, 0);
+        if (groups->parent[role] < 0)
+            return kh_fail_errno(err, "cannot duplicate a descriptor");
+    }
+    *ret_groups = STEAL_PTR(groups);
+    return 0;
+}
+
+int
+kh_cgroups_open(const char *key, struct kh_cgroups **ret_groups, struct kh_error *err)
+{
+    static const char *const names[] = {"memory", "cpu", "pids"};
+    AUTO(kh_cgroups) struct kh_cgroups *groups = NULL;
+    AUTO_FD int unified = kh_cgroup_find_v2(err);
+    int role;
+
+    if (unified >= 0 && kh_cgroup_has_controllers(unified, names, KH_COUNT(names)))
+        return kh_cgroups_open_v2(unified, key, ret_groups, err);
+    groups = cgroups_new();
+    for (role = 0; role < KH_CGROUP_KILL; role++) {
+        AUTO_FD int root = kh_cgroup_find_v1(names[role], err);
+
+        if (root < 0)
+            return root;
+        groups->parent[role] = open_parent(root, key, NULL, err);
+        if (groups->parent[role] < 0)
+            return -err->code;
+    }
+    if (unified >= 0) {
+        groups->v2[KH_CGROUP_KILL] = true;
+        groups->parent[KH_CGROUP_KILL] = open_parent(unified, key, NULL, err);
+    }
+    *ret_groups = STEAL_PTR(groups);
+    return 0;
+}
+
+/* On v2 the roles share a directory; work that is done once a directory is done
+ * for the last role only. */
+static bool
+is_own_directory(const struct kh_cgroups *groups, int role)
+{
+    return groups->parent[role] >= 0 && (role == KH_CGROUP_KILL || !groups->v2[role]);
+}
+
+static int
+write_limits(struct kh_cgroups *groups, const char *id, const struct kh_limits *limits,
+             struct kh_error *err)
+{
+    uint64_t quota = (uint64_t)limits->cpu_milli * CPU_PERIOD_USEC / 1000;
+    char memory[32], cpu[64], period[32], pids[32];
+    const struct {
+        enum kh_cgroup_role role;
+        bool v2;
+        bool optional; /* the kernel may lack it */
+        const char *name;
+        const char *text;
+    } files[] = {
+        {KH_CGROUP_MEMORY, true, false, "memory.max", memory},
+        {KH_CGROUP_MEMORY, true, true, "memory.swap.max", "0"},
+        {KH_CGROUP_CPU, true, false, "cpu.max", cpu},
+        {KH_CGROUP_PIDS, true, false, "pids.max", pids},
+        {KH_CGROUP_MEMORY, false, false, "memory.limit_in_bytes", memory},
+        {KH_CGROUP_MEMORY, false, true, "memory.memsw.limit_in_bytes", memory},
+        {KH_CGROUP_CPU, false, false, "cpu.cfs_period_us", period},
+        {KH_CGROUP_CPU, false, false, "cpu.cfs_quota_us", cpu},
+        {KH_CGROUP_PIDS, false, false, "pids.max", pids},
+    };
+    size_t i;
+
+    snprintf(memory, sizeof(memory), "%" PRIu64, limits->memory);
+    snprintf(period, sizeof(period), "%u", CPU_PERIOD_USEC);
+    snprintf(pids, sizeof(pids), "%u", limits->pids);
+    if (groups->v2[KH_CGROUP_CPU])
+        snprintf(cpu, sizeof(cpu), "%" PRIu64 " %u", quota, CPU_PERIOD_USEC);
+    else
+        snprintf(cpu, sizeof(cpu), "%" PRIu64, quota);
+    for (i = 0; i < KH_COUNT(files); i++) {
+        AUTO_FD int dir = -1;
+        int r;
+
+        if (files[i].v2 != groups->v2[files[i].role])
+            continue;
+        dir = openat(groups->parent[files[i].role], id,
+                     O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+        r = dir < 0 ? kh_fail_errno(err, "cannot open cgroup '%s'", id)
+                    : put(dir, files[i].name, files[i].text, err);
+        if (r < 0 && !files[i].optional)
+            return r;
+    }
+    return 0;
+}
+
+int
+kh_cgroup_create(struct kh_cgroups *groups, const char *id,
+                 const struct kh_limits *limits, struct kh_error *err)
+{
+    int role, r = 0;
+
+    for (role = 0; r == 0 && role < KH_CGROUP_ROLES; role++)
+        if (is_own_directory(groups, role) &&
+            mkdirat(groups->parent[role], id, 0755) < 0)
+            r = kh_fail_errno(err, "cannot make cgroup '%s'", id);
+    if (r == 0)
+        r = write_limits(groups, id, limits, err);
+    if (r < 0)
+        (void)kh_cgroup_remove(groups, id, NULL);
+    return r;
+}
+
+int
+kh_cgroup_birth(struct kh_cgroups *groups, const char *id)
+{
+    if (groups->parent[KH_CGROUP_KILL] < 0)
+        return -1;
+    return openat(groups->parent[KH_CGROUP_KILL], id,
+                  O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+}
+
+int
+kh_cgroup_add(struct kh_cgroups *groups, const char *id, pid_t pid,
+              struct kh_error *err)
+{
+    char text[16];
+    int role;
+
+    snprintf(text, sizeof(text), "%d", (int)pid);
+    for (role = 0; role < KH_CGROUP_ROLES; role++) {
+        AUTO_FD int dir = -1;
+        int r;
+
+        if (!is_own_directory(groups, role) || groups->v2[role])
+            continue;
+        dir = openat(groups->parent[role], id,
+                     O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+        if (dir < 0)
+            return kh_fail_errno(err, "cannot open cgroup '%s'", id);
+        r = put(dir, "cgroup.procs", text, err);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+/* The path of FILE in ID's directory for ROLE. */
+static const char *
+file_of(char *out, size_t size, const char *id, const char *file)
+{
+    snprintf(out, size, "%s/%s", id, file);
+    return out;
+}
+
+void
+kh_cgroup_kill(struct kh_cgroups *groups, const char *id)
+{
+    char path[CGROUP_PATH];
+
+    if (groups->parent[KH_CGROUP_KILL] >= 0)
+        (void)put(groups->parent[KH_CGROUP_KILL],
+                  file_of(path, sizeof(path), id, "cgroup.kill"), "1", NULL);
+}
+
+/* The number in a one-value file, or behind KEY in a file of "key value" lines. */
+static uint64_t
+number(struct kh_cgroups *groups, int role, const char *id, const char *file,
+       const char *key)
+{
+    AUTO_FREE char *text = NULL;
+    char path[CGROUP_PATH];
+    char *at;
+
+    if (kh_fd_read_file(groups->parent[role], file_of(path, sizeof(path), id, file),
+                        FILE_MAX, &text, NULL, NULL) < 0)
+        return 0;
+    if (!key)
+        return strtoull(text, NULL, 10);
+    for (at = text; at; at = strchr(at, '\n') ? strchr(at, '\n') + 1 : NULL)
+        if (!strncmp(at, key, strlen(key)) && at[strlen(key)] == ' ')
+            return strtoull(at + strlen(key), NULL, 10);
+    return 0;
+}
+
+/* Processor time is read on v1 from cpuacct where it shares the cpu hierarchy,
+ * else from the scheduler's statistics there, which old kernels lack. */
+void
+kh_cgroup_usage(struct kh_cgroups *groups, const char *id, struct kh_usage *ret_usage)
+{
+    struct kh_usage u = {0};
+
+    u.pids = (uint32_t)number(groups, KH_CGROUP_PIDS, id, "pids.current", NULL);
+    if (groups->v2[KH_CGROUP_MEMORY]) {
+        u.memory = number(groups, KH_CGROUP_MEMORY, id, "memory.current", NULL);
+        u.memory_peak = number(groups, KH_CGROUP_MEMORY, id, "memory.peak", NULL);
+        u.oom_kills =
+            (uint32_t)number(groups, KH_CGROUP_MEMORY, id, "memory.events", "oom_kill");
+        u.cpu_usec = number(groups, KH_CGROUP_CPU, id, "cpu.stat", "usage_usec");
+    } else {
+        u.memory = number(groups, KH_CGROUP_MEMORY, id, "memory.usage_in_bytes", NULL);
+        u.memory_peak =
+            number(groups, KH_CGROUP_MEMORY, id, "memory.max_usage_in_bytes", NULL);
+        u.oom_kills = (uint32_t)number(groups, KH_CGROUP_MEMORY, id,
+                                       "memory.oom_control", "oom_kill");
+        u.cpu_usec = number(groups, KH_CGROUP_CPU, id, "cpuacct.usage", NULL) / 1000;
+        if (!u.cpu_usec)
+            u.cpu_usec = number(groups, KH_CGROUP_KILL, id, "cpu.stat", "usage_usec");
+    }
+    *ret_usage = u;
+}
+
+int
+kh_cgroup_remove(struct kh_cgroups *groups, const char *id, struct kh_error *err)
+{
+    int role, r = 0;
+
+    for (role = 0; role < KH_CGROUP_ROLES; role++)
+        if (is_own_directory(groups, role) &&
+            unlinkat(groups->parent[role], id, AT_REMOVEDIR) < 0 && errno != ENOENT)
+            r = kh_fail_errno(err, "cannot remove cgroup '%s'", id);
+    return r;
+}
+
+/* Without cgroup.kill: signal what is listed, again and again until nothing is. */
+static void
+kill_listed(struct kh_cgroups *groups, int role, const char *id)
+{
+    static const struct timespec pause = {0, 5 * 1000 * 1000};
+    char path[CGROUP_PATH];
+    int round;
+
+    for (round = 0; round < 200; round++) {
+        AUTO_FREE char *text = NULL;
+        char *at, *next;
+
+        if (kh_fd_read_file(groups->parent[role],
+                            file_of(path, sizeof(path), id, "cgroup.procs"),
+                            FILE_MAX * 16, &text, NULL, NULL) < 0 ||
+            !*text)
+            return;
+        for (at = text; *at; at = next) {
+            long pid = strtol(at, &next, 10);
+
+            if (next == at)
+                break;
+            if (pid > 1)
+                kill((pid_t)pid, SIGKILL);
+            next += *next == '\n';
+        }
+        nanosleep(&pause, NULL);
+    }
+}
+
+void
+kh_cgroups_sweep(struct kh_cgroups *groups)
+{
+    int role;
+
+    for (role = KH_CGROUP_ROLES - 1; role >= 0; role--) {
+        DIR *dir;
+        struct dirent *entry;
+        int fd;
+
+        if (!is_own_directory(groups, role))
+            continue;
+        fd = openat(groups->parent[role], ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        dir = fd < 0 ? NULL : fdopendir(fd);
+        while (dir && (entry = readdir(dir))) {
+            if (entry->d_type != DT_DIR || entry->d_name[0] == '.')
+                continue;
+            kh_cgroup_kill(groups, entry->d_name);
+            kill_listed(groups, role, entry->d_name);
+            (void)kh_cgroup_remove(groups, entry->d_name, NULL);
+        }
+        if (dir)
+            closedir(dir);
+    }
+}

@@ -1,0 +1,66 @@
+/* cgroup: limits and accounts of sandboxes, on cgroup v2 or v1.
+ *
+ * A host has one parent directory in each hierarchy it uses, "kernelhost/KEY"
+ * (KEY is the state directory's), and a sandbox one directory below each, named
+ * by its id. Roles: memory, cpu, pids carry limits; kill is a v2 tree, with or
+ * without controllers, for cgroup.kill. On a v2 host all roles are one
+ * directory; on a hybrid host the limits are on v1.
+ *
+ * Source: Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/ of the kernel.
+ */
+#ifndef KH_HOST_CGROUP_H
+#define KH_HOST_CGROUP_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "base/clean.h"
+#include "protocol/link/broker.h"
+
+enum kh_cgroup_role {
+    KH_CGROUP_MEMORY,
+    KH_CGROUP_CPU,
+    KH_CGROUP_PIDS,
+    KH_CGROUP_KILL,
+    KH_CGROUP_ROLES,
+};
+
+struct kh_cgroups;
+
+/* Finds the hierarchies of this host and makes the parent directories. Fails,
+ * naming the controller, when memory, cpu or pids cannot be limited. */
+int kh_cgroups_open(const char *key, struct kh_cgroups **ret_groups,
+                    struct kh_error *err);
+
+/* The same on a v2 tree at the open directory ROOT (tests use a made-up one). */
+int kh_cgroups_open_v2(int root, const char *key, struct kh_cgroups **ret_groups,
+                       struct kh_error *err);
+void kh_cgroups_free(struct kh_cgroups *groups);
+KH_DEFINE_CLEANUP(kh_cgroups)
+
+/* Makes the directories of sandbox ID and writes LIMITS. Undone on failure. */
+int kh_cgroup_create(struct kh_cgroups *groups, const char *id,
+                     const struct kh_limits *limits, struct kh_error *err);
+
+/* The v2 directory of ID to be born in (CLONE_INTO_CGROUP), or -1 when there is
+ * none. The caller closes it. */
+int kh_cgroup_birth(struct kh_cgroups *groups, const char *id);
+
+/* Puts process PID into every v1 directory of ID. */
+int kh_cgroup_add(struct kh_cgroups *groups, const char *id, pid_t pid,
+                  struct kh_error *err);
+
+/* Kills every process in ID at once where the kernel can (5.14). */
+void kh_cgroup_kill(struct kh_cgroups *groups, const char *id);
+
+/* Reads the accounts; what cannot be read stays 0. */
+void kh_cgroup_usage(struct kh_cgroups *groups, const char *id,
+                     struct kh_usage *ret_usage);
+
+/* Removes the directories of ID. -EBUSY while processes are in them. */
+int kh_cgroup_remove(struct kh_cgroups *groups, const char *id, struct kh_error *err);
+
+/* Kills and removes what an earlier host left below the parents. */
+void kh_cgroups_sweep(struct kh_cgroups *groups);
+
+#endif

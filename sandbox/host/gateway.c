@@ -1,0 +1,198 @@
+#include "sandbox/host/gateway.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/close_range.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "sandbox/host/tree.h"
+
+#define BROKER_FD 3
+#define API_FD    4
+
+static int
+bind_api(const struct kh_store *store, struct kh_error *err)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    AUTO_FD int sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    mode_t mask;
+    int r;
+
+    if (sock < 0)
+        return kh_fail_errno(err, "cannot make the API socket");
+    snprintf(address.sun_path, sizeof(address.sun_path), "%s/run/api.sock",
+             store->path);
+    if (unlink(address.sun_path) < 0 && errno != ENOENT)
+        return kh_fail_errno(err, "cannot remove the old '%s'", address.sun_path);
+    mask = umask(0177);
+    r = bind(sock, (struct sockaddr *)&address, sizeof(address));
+    umask(mask);
+    if (r < 0 || listen(sock, 512) < 0)
+        return kh_fail_errno(err, "cannot listen on '%s'", address.sun_path);
+    return STEAL_FD(sock);
+}
+
+int
+kh_gateway_open(struct kh_gateway *gateway, const struct kh_store *store,
+                const char *binary, struct kh_error *err)
+{
+    const struct passwd *user;
+
+    memset(gateway, 0, sizeof(*gateway));
+    gateway->broker = gateway->api = -1;
+    gateway->binary = binary;
+    user = getpwnam(KH_GATEWAY_USER);
+    if (!user)
+        return kh_fail(err, ENOENT,
+                       "there is no system user '" KH_GATEWAY_USER "' (hint: useradd "
+                       "--system --no-create-home --shell /usr/sbin/nologin "
+                       "" KH_GATEWAY_USER ")");
+    if (user->pw_uid == 0)
+        return kh_fail(err, EPERM, "the user '" KH_GATEWAY_USER "' must not be root");
+    gateway->uid = user->pw_uid;
+    gateway->gid = user->pw_gid;
+    if (access(binary, X_OK) < 0)
+        return kh_fail_errno(err, "cannot execute '%s'", binary);
+    gateway->api = bind_api(store, err);
+    return gateway->api < 0 ? gateway->api : 0;
+}
+
+void
+kh_gateway_close(struct kh_gateway *gateway, const struct kh_store *store)
+{
+    if (gateway->api >= 0)
+        (void)unlinkat(store->run, "api.sock", 0);
+    kh_fd_close(&gateway->api);
+    kh_fd_close(&gateway->broker);
+}
+
+/* Its directory, emptied of what an earlier one left: sockets of dead kernels. */
+static int
+make_directory(const struct kh_gateway *gateway, const struct kh_store *store,
+               struct kh_error *err)
+{
+    AUTO_FD int dir = -1;
+    int r;
+
+    if (mkdirat(store->run, "gateway", 0700) < 0 && errno != EEXIST)
+        return kh_fail_errno(err, "cannot make the gateway's directory");
+    dir =
+        openat(store->run, "gateway", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    if (dir < 0)
+        return kh_fail_errno(err, "cannot open the gateway's directory");
+    r = kh_tree_empty(dir, err);
+    if (r == 0 &&
+        (fchown(dir, gateway->uid, gateway->gid) < 0 || fchmod(dir, 0700) < 0))
+        r = kh_fail_errno(err, "cannot give the gateway its directory");
+    return r < 0 ? r : STEAL_FD(dir);
+}
+
+static int
+become_gateway(const struct kh_gateway *gateway, int dir, int broker)
+{
+    struct rlimit files;
+    sigset_t none;
+    int high, cap;
+
+    if (fchdir(dir) < 0 || setpgid(0, 0) < 0)
+        return -errno;
+    /* Move both descriptors out of the way of the numbers they are to get. */
+    high = fcntl(broker, F_DUPFD_CLOEXEC, 10);
+    if (high < 0 || dup2(gateway->api, API_FD) < 0 || dup2(high, BROKER_FD) < 0)
+        return -errno;
+    if (kh_fd_cloexec(BROKER_FD, false) < 0 || kh_fd_cloexec(API_FD, false) < 0 ||
+        syscall(SYS_close_range, API_FD + 1, ~0u, CLOSE_RANGE_CLOEXEC) < 0)
+        return -errno;
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+        files.rlim_cur = files.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &files);
+    }
+    for (cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
+        if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
+            return -errno;
+    if (setgroups(0, NULL) < 0 ||
+        setresgid(gateway->gid, gateway->gid, gateway->gid) < 0 ||
+        setresuid(gateway->uid, gateway->uid, gateway->uid) < 0)
+        return -errno;
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
+        prctl(PR_SET_PDEATHSIG, SIGTERM, 0, 0, 0) < 0)
+        return -errno;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    umask(077);
+    return 0;
+}
+
+/* The binary is opened before ids change: its path may not be open to them. */
+static void
+exec_gateway(const struct kh_gateway *gateway, const struct kh_store *store, int dir,
+             int broker)
+{
+    int binary = open(gateway->binary, O_RDONLY | O_CLOEXEC);
+    char public[KH_STATE_PATH_MAX + 16];
+    const char *const argv[] = {
+        "kernelhost-gateway", "--broker-fd", "3", "--api-fd", "4",
+        "--public-dir",       public,        NULL};
+    static const char *const envp[] = {"LANG=C.UTF-8", NULL};
+    struct kh_error err = {0};
+
+    snprintf(public, sizeof(public), "%s/run/gateway", store->path);
+    binary = binary < 0 ? binary : fcntl(binary, F_DUPFD_CLOEXEC, 20);
+    if (binary < 0 || become_gateway(gateway, dir, broker) < 0)
+        kh_fail_errno(&err, "kernelhostd: error cannot become the gateway");
+    else {
+        /* exec writes to neither; its prototype is older than const. */
+        fexecve(binary, (char *const *)argv, (char *const *)envp);
+        kh_fail_errno(&err, "kernelhostd: error cannot execute '%s'", gateway->binary);
+    }
+    dprintf(STDERR_FILENO, "%s\n", err.text);
+    _exit(127);
+}
+
+int
+kh_gateway_start(struct kh_gateway *gateway, const struct kh_store *store,
+                 struct kh_error *err)
+{
+    AUTO_FD int dir = -1, ours = -1;
+    struct timespec now;
+    int pair[2];
+    pid_t pid;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    if (now.tv_sec - gateway->minute >= 60 || !gateway->starts) {
+        gateway->minute = now.tv_sec;
+        gateway->starts = 0;
+    }
+    if (++gateway->starts > KH_GATEWAY_RESTARTS)
+        return kh_fail(err, EAGAIN, "the gateway ended %d times in a minute",
+                       KH_GATEWAY_RESTARTS);
+    dir = make_directory(gateway, store, err);
+    if (dir < 0)
+        return dir;
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
+        return kh_fail_errno(err, "cannot make the broker socket");
+    ours = pair[0];
+    pid = fork();
+    if (pid == 0)
+        exec_gateway(gateway, store, dir, pair[1]);
+    close(pair[1]);
+    if (pid < 0)
+        return kh_fail_errno(err, "cannot fork");
+    kh_fd_close(&gateway->broker);
+    gateway->broker = STEAL_FD(ours);
+    gateway->pid = pid;
+    return 0;
+}

@@ -1,0 +1,39 @@
+/* gateway: kernelhostd's child that speaks with the world.
+ *
+ * Started with its own user id, no capabilities and no_new_privs, in its own
+ * directory STATE/run/gateway, with two descriptors: 3 the broker socket, 4 the
+ * listening socket of the local API (STATE/run/api.sock, 0600, root). Started
+ * again when it ends, at most KH_GATEWAY_RESTARTS times a minute.
+ */
+#ifndef KH_HOST_GATEWAY_H
+#define KH_HOST_GATEWAY_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "sandbox/host/store.h"
+
+#define KH_GATEWAY_USER     "kernelhost-gateway"
+#define KH_GATEWAY_RESTARTS 10
+
+struct kh_gateway {
+    const char *binary; /* borrowed */
+    uid_t uid;
+    gid_t gid;
+    pid_t pid;       /* 0: not running */
+    int broker;      /* our end of its socket; -1: none */
+    int api;         /* the API's listening socket; kept over restarts */
+    unsigned starts; /* in the minute that began at `minute` */
+    int64_t minute;
+};
+
+/* Looks the user up and binds the API socket. */
+int kh_gateway_open(struct kh_gateway *gateway, const struct kh_store *store,
+                    const char *binary, struct kh_error *err);
+void kh_gateway_close(struct kh_gateway *gateway, const struct kh_store *store);
+
+/* Starts the process. -EAGAIN when it was started too often. */
+int kh_gateway_start(struct kh_gateway *gateway, const struct kh_store *store,
+                     struct kh_error *err);
+
+#endif

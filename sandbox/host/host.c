@@ -1,0 +1,164 @@
+#include "sandbox/host/host.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "sandbox/host/box.h"
+#include "sandbox/host/kit.h"
+#include "sandbox/host/tree.h"
+
+/* In kernelhostd's own mount namespace the state directory is nosuid and nodev:
+ * a setuid file made inside a sandbox is nothing there. */
+static int
+private_mounts(const char *state, struct kh_error *err)
+{
+    struct mount_attr attr = {.attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV};
+
+    if (unshare(CLONE_NEWNS) < 0 ||
+        mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+        return kh_fail_errno(err, "cannot make a mount namespace (hint: run as root)");
+    if (mount(state, state, NULL, MS_BIND, NULL) < 0 ||
+        mount_setattr(AT_FDCWD, state, 0, &attr, sizeof(attr)) < 0)
+        return kh_fail_errno(err, "cannot remount '%s'", state);
+    return 0;
+}
+
+static void
+adopt(void *arg, const struct kh_record *record)
+{
+    kh_box_adopt(arg, record);
+}
+
+static void
+problem(void *arg, const char *line)
+{
+    (void)arg;
+    kh_log(KH_LOG_ERROR, "%s", line);
+}
+
+static int
+open_groups(struct kh_host *host, struct kh_error *err)
+{
+    char key[40];
+    struct stat st;
+    int r;
+
+    if (fstat(host->store.state, &st) < 0)
+        return kh_fail_errno(err, "cannot inspect the state directory");
+    snprintf(key, sizeof(key), "%" PRIx64 "-%" PRIx64, (uint64_t)st.st_dev,
+             (uint64_t)st.st_ino);
+    r = kh_cgroups_open(key, &host->groups, err);
+    if (r == 0)
+        kh_cgroups_sweep(host->groups);
+    return r < 0 ? kh_fail_in(err, "cgroups") : 0;
+}
+
+int
+kh_host_open(const char *state, const char *kit, uint32_t id_base,
+             struct kh_host *ret_host, struct kh_error *err)
+{
+    struct kh_host *host = ret_host;
+    pid_t cleaner;
+    int r;
+
+    memset(host, 0, sizeof(*host));
+    host->kit = -1;
+    host->id_base = id_base;
+    r = kh_store_open(state, &host->store, err);
+    if (r < 0)
+        return r;
+    kh_store_close(&host->store); /* made and checked; now through the new mount */
+    r = private_mounts(state, err);
+    if (r == 0)
+        r = kh_store_open(state, &host->store, err);
+    if (r < 0)
+        return r;
+    snprintf(host->mount_point, sizeof(host->mount_point), "%s/mnt", state);
+    r = kh_filter_compile(host->filter, err);
+    if (r == 0)
+        r = open_groups(host, err);
+    if (r == 0) {
+        host->kit = kh_kit_open(&host->store, kit, err);
+        r = host->kit < 0 ? host->kit : 0;
+    }
+    if (r == 0)
+        r = kh_store_load(&host->store, adopt, problem, host, err);
+    if (r == 0) {
+        cleaner = kh_host_delete_trash(host, NULL, err);
+        r = cleaner < 0 ? (int)cleaner : 0;
+    }
+    if (r < 0)
+        kh_host_close(host);
+    return r;
+}
+
+void
+kh_host_close(struct kh_host *host)
+{
+    int i;
+
+    while (host->boxes)
+        kh_box_forget(host, host->boxes);
+    for (i = 0; i < KH_FILTER_PROGRAMS; i++)
+        free(host->filter[i].filter);
+    kh_cgroups_free(host->groups);
+    kh_fd_close(&host->kit);
+    kh_store_close(&host->store);
+}
+
+int
+kh_host_take_slot(struct kh_host *host, uint32_t *ret_slot, struct kh_error *err)
+{
+    uint32_t slot;
+
+    for (slot = 0; slot < KH_IDMAP_SLOTS; slot++)
+        if (!(host->slots[slot / 8] & (1u << slot % 8))) {
+            host->slots[slot / 8] |= (uint8_t)(1u << slot % 8);
+            *ret_slot = slot;
+            return 0;
+        }
+    return kh_fail(err, EAGAIN,
+                   "all %u id ranges are in use (hint: stop or remove some "
+                   "sandboxes)",
+                   KH_IDMAP_SLOTS);
+}
+
+void
+kh_host_give_slot(struct kh_host *host, uint32_t slot)
+{
+    host->slots[slot / 8] &= (uint8_t) ~(1u << slot % 8);
+}
+
+pid_t
+kh_host_delete_trash(struct kh_host *host, const char *name, struct kh_error *err)
+{
+    pid_t pid = fork();
+
+    if (pid < 0)
+        return kh_fail_errno(err, "cannot fork");
+    if (pid == 0) {
+        AUTO_FD int dir = openat(host->store.trash, name ? name : ".",
+                                 O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+        int r = dir < 0 ? -errno : 0;
+
+        setpriority(PRIO_PROCESS, 0, 10);
+        if (r == 0)
+            r = kh_tree_empty(dir, NULL);
+        if (r == 0 && name && unlinkat(host->store.trash, name, AT_REMOVEDIR) < 0)
+            r = -errno;
+        _exit(r < 0);
+    }
+    return pid;
+}

@@ -1,0 +1,47 @@
+/* host: what kernelhostd holds for as long as it lives. */
+#ifndef KH_HOST_HOST_H
+#define KH_HOST_HOST_H
+
+#include <linux/filter.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "sandbox/host/cgroup.h"
+#include "sandbox/host/filter.h"
+#include "sandbox/host/idmap.h"
+#include "sandbox/host/store.h"
+
+struct kh_box;
+
+struct kh_host {
+    struct kh_store store;
+    struct kh_cgroups *groups;
+    struct sock_fprog filter[KH_FILTER_PROGRAMS];
+    int kit; /* directory of the kit layer */
+    char mount_point[KH_STATE_PATH_MAX + 8];
+    uint32_t id_base;
+    uint8_t slots[KH_IDMAP_SLOTS / 8]; /* bit set: in use */
+    struct kh_box *boxes;
+    unsigned running;
+};
+
+/* Opens STATE, checks that this machine can confine (refuses to run degraded),
+ * installs the kit from KIT, removes leftovers of an earlier host and adopts the
+ * records. */
+int kh_host_open(const char *state, const char *kit, uint32_t id_base,
+                 struct kh_host *ret_host, struct kh_error *err);
+
+/* Frees everything; sandboxes must have ended. */
+void kh_host_close(struct kh_host *host);
+
+/* Takes the lowest free id slot; -EAGAIN when all are in use. */
+int kh_host_take_slot(struct kh_host *host, uint32_t *ret_slot, struct kh_error *err);
+void kh_host_give_slot(struct kh_host *host, uint32_t slot);
+
+/* Deletes what is in STATE/trash/NAME (all of it: NULL) in a child process, which
+ * the caller reaps. Returns its pid. */
+pid_t kh_host_delete_trash(struct kh_host *host, const char *name,
+                           struct kh_error *err);
+
+#endif

@@ -1,0 +1,13 @@
+/* posture: is a process confined as it must be? Looked at from outside, before
+ * the first byte of anybody's code runs in it. */
+#ifndef KH_HOST_POSTURE_H
+#define KH_HOST_POSTURE_H
+
+#include "sandbox/host/plan.h"
+
+/* Compares ids, capabilities, no_new_privs, seccomp and namespaces of PID with
+ * what a sandbox's kernelhost-init has. Fails with EPERM and names the first
+ * thing that differs. */
+int kh_posture_check(const struct kh_plan *plan, pid_t pid, struct kh_error *err);
+
+#endif

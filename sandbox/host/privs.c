@@ -1,0 +1,114 @@
+#include "sandbox/host/privs.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <linux/capability.h>
+#include <linux/keyctl.h>
+#include <stddef.h>
+#include <sys/fsuid.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/clean.h"
+
+static int
+cap_get(struct __user_cap_data_struct data[2])
+{
+    struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+
+    return (int)syscall(SYS_capget, &head, data);
+}
+
+static int
+cap_put(const struct __user_cap_data_struct data[2])
+{
+    struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+
+    return (int)syscall(SYS_capset, &head, data);
+}
+
+int
+kh_privs_fs_ids(uint32_t first, struct kh_error *err)
+{
+    struct __user_cap_data_struct data[2];
+    int i;
+
+    if (cap_get(data) < 0)
+        return kh_fail_errno(err, "cannot read the capabilities");
+    setfsgid(first);
+    setfsuid(first);
+    for (i = 0; i < 2; i++)
+        data[i].effective = data[i].permitted;
+    if (cap_put(data) < 0)
+        return kh_fail_errno(err, "cannot keep the capabilities");
+    /* setfsuid has no error; asking with an impossible id returns the present one. */
+    if ((uint32_t)setfsuid((uid_t)-1) != first ||
+        (uint32_t)setfsgid((gid_t)-1) != first)
+        return kh_fail(err, EPERM, "cannot take filesystem id %u", first);
+    return 0;
+}
+
+int
+kh_privs_become_root(struct kh_error *err)
+{
+    if (setgroups(0, NULL) < 0 || setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0)
+        return kh_fail_errno(err, "cannot become root of the user namespace");
+    return 0;
+}
+
+int
+kh_privs_drop(struct kh_error *err)
+{
+    struct __user_cap_data_struct data[2] = {0};
+    int cap;
+
+    syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL, 0, 0, 0);
+    if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0)
+        return kh_fail_errno(err, "cannot clear the ambient capabilities");
+    for (cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
+        if (!(KH_INIT_CAPS & (1ull << cap)) && prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
+            return kh_fail_errno(err, "cannot drop capability %d", cap);
+    data[0].effective = data[0].permitted = (uint32_t)KH_INIT_CAPS;
+    if (cap_put(data) < 0)
+        return kh_fail_errno(err, "cannot drop the capabilities");
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+        return kh_fail_errno(err, "cannot set no_new_privs");
+    return 0;
+}
+
+int
+kh_privs_rlimits(struct kh_error *err)
+{
+    static const struct {
+        int resource;
+        rlim_t soft, hard;
+    } limits[] = {
+        {RLIMIT_CORE, 0, 0},
+        {RLIMIT_NOFILE, 4096, 16384},
+        {RLIMIT_MEMLOCK, 64 * 1024, 64 * 1024},
+        {RLIMIT_MSGQUEUE, 819200, 819200},
+        {RLIMIT_SIGPENDING, 4096, 4096},
+        {RLIMIT_RTPRIO, 0, 0},
+        {RLIMIT_NICE, 0, 0},
+    };
+    size_t i;
+
+    for (i = 0; i < KH_COUNT(limits); i++) {
+        struct rlimit now, want = {limits[i].soft, limits[i].hard};
+
+        if (getrlimit(limits[i].resource, &now) < 0)
+            return kh_fail_errno(err, "cannot read resource limit %d",
+                                 limits[i].resource);
+        /* Never above what the host allows: raising needs CAP_SYS_RESOURCE. */
+        if (now.rlim_max < want.rlim_max)
+            want.rlim_max = now.rlim_max;
+        if (want.rlim_max < want.rlim_cur)
+            want.rlim_cur = want.rlim_max;
+        if (setrlimit(limits[i].resource, &want) < 0)
+            return kh_fail_errno(err, "cannot set resource limit %d",
+                                 limits[i].resource);
+    }
+    return 0;
+}

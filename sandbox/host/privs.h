@@ -1,0 +1,29 @@
+/* privs: which identity and capabilities a process keeps.
+ *
+ * Used between clone and exec (no allocation, no stdio) and by the rootfs
+ * helper. */
+#ifndef KH_HOST_PRIVS_H
+#define KH_HOST_PRIVS_H
+
+#include <stdint.h>
+
+#include "base/error.h"
+
+/* What kernelhost-init keeps, in its own user namespace: SETUID, SETGID, KILL. */
+#define KH_INIT_CAPS ((1ull << 7) | (1ull << 6) | (1ull << 5))
+
+/* Takes filesystem ids FIRST:FIRST for what the caller does from now on, keeping
+ * its capabilities (a change of fsuid alone would drop the file ones). */
+int kh_privs_fs_ids(uint32_t first, struct kh_error *err);
+
+/* Becomes uid 0, gid 0 of its own user namespace, with no other groups. */
+int kh_privs_become_root(struct kh_error *err);
+
+/* Leaves only KH_INIT_CAPS in the bounding, permitted and effective sets, none
+ * inheritable or ambient; sets no_new_privs; joins a fresh session keyring. */
+int kh_privs_drop(struct kh_error *err);
+
+/* Sets the resource limits of a sandbox's processes (no core files). */
+int kh_privs_rlimits(struct kh_error *err);
+
+#endif

@@ -1,0 +1,291 @@
+#include "sandbox/host/store.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/mem.h"
+
+void
+kh_id_text(const uint8_t id[KH_ID_SIZE], char out[KH_ID_TEXT])
+{
+    int i;
+
+    for (i = 0; i < KH_ID_SIZE; i++)
+        snprintf(out + 2 * i, 3, "%02x", id[i]);
+}
+
+static int
+open_dir(int parent, const char *name, mode_t mode, struct kh_error *err)
+{
+    AUTO_FD int fd = -1;
+    struct stat st;
+
+    if (mkdirat(parent, name, mode) < 0 && errno != EEXIST)
+        return kh_fail_errno(err, "cannot make directory '%s'", name);
+    fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return kh_fail_errno(err, "cannot open directory '%s'", name);
+    if (st.st_uid != 0)
+        return kh_fail(err, EPERM,
+                       "directory '%s' belongs to user %u (hint: chown root)", name,
+                       st.st_uid);
+    if (fchmod(fd, mode) < 0)
+        return kh_fail_errno(err, "cannot set the mode of '%s'", name);
+    return STEAL_FD(fd);
+}
+
+static int
+take_lock(struct kh_store *store, struct kh_error *err)
+{
+    store->lock =
+        openat(store->state, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (store->lock < 0)
+        return kh_fail_errno(err, "cannot open the lock of '%s'", store->path);
+    if (flock(store->lock, LOCK_EX | LOCK_NB) < 0)
+        return kh_fail(err, EBUSY,
+                       "another host runs on '%s' (hint: stop it, or give this one "
+                       "another --state)",
+                       store->path);
+    return 0;
+}
+
+int
+kh_store_open(const char *path, struct kh_store *ret_store, struct kh_error *err)
+{
+    struct kh_store store = {.path = ""};
+    const struct {
+        const char *name;
+        mode_t mode;
+        int *fd;
+    } dirs[] = {
+        {"layers", 0700, &store.layers},
+        {"images", 0700, &store.images},
+        {"sandboxes", 0700, &store.sandboxes},
+        {"damaged", 0700, &store.damaged},
+        {"trash", 0700, &store.trash},
+        {"kit", 0700, &store.kit},
+        {"run", 0711, &store.run},
+    };
+    size_t i;
+    int r;
+
+    if (path[0] != '/' || strlen(path) > KH_STATE_PATH_MAX)
+        return kh_fail(err, ENAMETOOLONG,
+                       "state directory '%s' must be an absolute path of at most %d "
+                       "bytes (hint: sockets below it must fit into 107)",
+                       path, KH_STATE_PATH_MAX);
+    snprintf(store.path, sizeof(store.path), "%s", path);
+    for (i = 0; i < KH_COUNT(dirs); i++)
+        *dirs[i].fd = -1;
+    store.lock = -1;
+    /* 0711: the gateway and clients pass through to run/, nobody lists it. */
+    store.state = open_dir(AT_FDCWD, path, 0711, err);
+    r = store.state < 0 ? store.state : take_lock(&store, err);
+    for (i = 0; r == 0 && i < KH_COUNT(dirs); i++) {
+        *dirs[i].fd = open_dir(store.state, dirs[i].name, dirs[i].mode, err);
+        r = *dirs[i].fd < 0 ? *dirs[i].fd : 0;
+    }
+    if (r == 0 && mkdirat(store.state, "mnt", 0700) < 0 && errno != EEXIST)
+        r = kh_fail_errno(err, "cannot make directory 'mnt'");
+    if (r < 0) {
+        kh_store_close(&store);
+        return kh_fail_in(err, "state directory '%s'", path);
+    }
+    *ret_store = store;
+    return 0;
+}
+
+void
+kh_store_close(struct kh_store *store)
+{
+    int *const fds[] = {&store->layers,  &store->images, &store->sandboxes,
+                        &store->damaged, &store->trash,  &store->kit,
+                        &store->run,     &store->state,  &store->lock};
+    size_t i;
+
+    for (i = 0; i < KH_COUNT(fds); i++)
+        kh_fd_close(fds[i]);
+}
+
+int
+kh_store_open_box(struct kh_store *store, const uint8_t id[KH_ID_SIZE],
+                  struct kh_error *err)
+{
+    char text[KH_ID_TEXT];
+    int fd;
+
+    kh_id_text(id, text);
+    fd =
+        openat(store->sandboxes, text, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    return fd < 0 ? kh_fail_errno(err, "cannot open the disk of '%s'", text) : fd;
+}
+
+int
+kh_store_save(struct kh_store *store, const struct kh_record *record,
+              struct kh_error *err)
+{
+    AUTO_FD int box = kh_store_open_box(store, record->id, err);
+    char data[KH_RECORD_SIZE];
+
+    if (box < 0)
+        return box;
+    kh_record_encode(record, data, sizeof(data));
+    return kh_fd_replace_file(box, "record", data, sizeof(data), 0600, err);
+}
+
+static int
+put_text(int dir, const char *name, const char *text, struct kh_error *err)
+{
+    AUTO_FD int fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    int r = fd < 0 ? -errno : kh_fd_write_full(fd, text, strlen(text));
+
+    return r < 0 ? kh_fail(err, -r, "cannot write '%s': %s", name, strerror(-r)) : 0;
+}
+
+/* The upper is new and nobody has been inside: its paths are our own. */
+static int
+fill_box(int box, const char *name, struct kh_error *err)
+{
+    AUTO_FREE char *host = kh_xasprintf("%s\n", name);
+    AUTO_FREE char *hosts = kh_xasprintf("127.0.0.1\tlocalhost\n"
+                                         "::1\tlocalhost ip6-localhost\n"
+                                         "127.0.0.1\t%s\n",
+                                         name);
+    AUTO_FD int etc = -1;
+
+    if (mkdirat(box, "upper", 0755) < 0 || mkdirat(box, "work", 0700) < 0 ||
+        mkdirat(box, "upper/etc", 0755) < 0)
+        return kh_fail_errno(err, "cannot make the sandbox's disk");
+    etc = openat(box, "upper/etc", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    if (etc < 0)
+        return kh_fail_errno(err, "cannot open the sandbox's disk");
+    if (put_text(etc, "hostname", host, err) < 0)
+        return -err->code;
+    return put_text(etc, "hosts", hosts, err);
+}
+
+int
+kh_store_create(struct kh_store *store, const struct kh_record *record,
+                struct kh_error *err)
+{
+    char text[KH_ID_TEXT];
+    AUTO_FD int box = -1;
+    mode_t mask = umask(022);
+    int r;
+
+    kh_id_text(record->id, text);
+    if (mkdirat(store->sandboxes, text, 0700) < 0) {
+        umask(mask);
+        return kh_fail_errno(err, "cannot make the directory of sandbox '%s'",
+                             record->name);
+    }
+    box = kh_store_open_box(store, record->id, err);
+    r = box < 0 ? box : fill_box(box, record->name, err);
+    umask(mask);
+    if (r == 0)
+        r = kh_store_save(store, record, err);
+    if (r == 0 && fsync(store->sandboxes) < 0)
+        r = kh_fail_errno(err, "cannot sync the sandboxes directory");
+    if (r < 0)
+        (void)renameat(store->sandboxes, text, store->trash, text);
+    return r;
+}
+
+int
+kh_store_discard(struct kh_store *store, const struct kh_record *record,
+                 struct kh_error *err)
+{
+    AUTO_FD int box = kh_store_open_box(store, record->id, err);
+    char text[KH_ID_TEXT];
+
+    if (box < 0)
+        return box;
+    kh_id_text(record->id, text);
+    if (unlinkat(box, "record", 0) < 0 || fsync(box) < 0)
+        return kh_fail_errno(err, "cannot remove the record of '%s'", record->name);
+    if (renameat(store->sandboxes, text, store->trash, text) < 0)
+        return kh_fail_errno(err, "cannot discard the disk of '%s'", record->name);
+    return 0;
+}
+
+/* A damaged record is kept as damaged/ID.record; its disk stays in place. */
+static void
+set_aside(struct kh_store *store, int box, const char *id, const struct kh_error *why,
+          void (*on_problem)(void *arg, const char *line), void *arg)
+{
+    char name[KH_ID_TEXT + 16], line[KH_ERROR_TEXT_MAX + 200];
+
+    snprintf(name, sizeof(name), "%s.record", id);
+    if (renameat(box, "record", store->damaged, name) < 0)
+        snprintf(name, sizeof(name), "(still in place)");
+    snprintf(line, sizeof(line),
+             "sandbox record set aside id=%s reason='%s' moved='damaged/%s' "
+             "disk='sandboxes/%s' (hint: put a good copy back as 'record' in that "
+             "directory)",
+             id, why->text, name, id);
+    on_problem(arg, line);
+}
+
+static void
+load_one(struct kh_store *store, const char *id,
+         void (*each)(void *arg, const struct kh_record *),
+         void (*on_problem)(void *arg, const char *line), void *arg)
+{
+    AUTO_FD int box =
+        openat(store->sandboxes, id, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    AUTO_FREE char *data = NULL;
+    struct kh_error err = {0};
+    struct kh_record record;
+    char own[KH_ID_TEXT];
+    size_t size = 0;
+    int r = box < 0
+                ? -errno
+                : kh_fd_read_file(box, "record", KH_RECORD_SIZE, &data, &size, &err);
+
+    if (r == -ENOENT) {
+        AUTO_FREE char *aside = kh_xasprintf("%s.record", id);
+
+        /* Without a record a sandbox was never acknowledged. One whose record was
+         * set aside keeps its disk. */
+        if (faccessat(store->damaged, aside, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+            (void)renameat(store->sandboxes, id, store->trash, id);
+        return;
+    }
+    if (r == 0)
+        r = kh_record_decode(data, size, &record, &err);
+    if (r == 0) {
+        kh_id_text(record.id, own);
+        if (strcmp(own, id) != 0)
+            r = kh_fail(&err, EBADMSG, "record belongs to another sandbox, '%s'", own);
+    }
+    if (r < 0)
+        set_aside(store, box, id, &err, on_problem, arg);
+    else
+        each(arg, &record);
+}
+
+int
+kh_store_load(struct kh_store *store, void (*each)(void *arg, const struct kh_record *),
+              void (*on_problem)(void *arg, const char *line), void *arg,
+              struct kh_error *err)
+{
+    int fd = openat(store->sandboxes, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    struct dirent *entry;
+
+    if (!dir)
+        return kh_fail_errno(err, "cannot list the sandboxes");
+    while ((entry = readdir(dir)))
+        if (strspn(entry->d_name, "0123456789abcdef") == KH_ID_TEXT - 1 &&
+            strlen(entry->d_name) == KH_ID_TEXT - 1)
+            load_one(store, entry->d_name, each, on_problem, arg);
+    closedir(dir);
+    return 0;
+}

@@ -1,0 +1,88 @@
+/* store: the directories of a host's state, and one record a sandbox.
+ *
+ * A record decides whether a sandbox exists. It is written whole, by fsync and
+ * rename, and read with every field checked; a damaged one is moved to damaged/
+ * (its disk stays where it is) and reported, never repaired or dropped.
+ *
+ *     STATE/lock            held while a kernelhostd lives; one host a state
+ *     STATE/images/         names/NAME -> id; id/ID -> layers
+ *     STATE/layers/ID/      read-only image layers, ids as seen inside
+ *     STATE/kit/VERSION/    the layer with kernelhost-init and the runners
+ *     STATE/sandboxes/ID/   record, upper/, work/
+ *     STATE/damaged/        records that could not be read
+ *     STATE/trash/          disks on their way out
+ *     STATE/mnt/            empty: roots are attached here, each in a namespace
+ *     STATE/run/            host.pid, api.sock, gateway/
+ */
+#ifndef KH_HOST_STORE_H
+#define KH_HOST_STORE_H
+
+#include <stdint.h>
+
+#include "base/clean.h"
+#include "protocol/link/broker.h"
+
+#define KH_ID_TEXT (2 * KH_ID_SIZE + 1)
+/* sun_path holds 108 bytes; the longest socket below STATE is
+ * run/gateway/k/XXXXXXXXXXXXXXXX-5. */
+#define KH_STATE_PATH_MAX 72
+
+struct kh_record {
+    uint8_t id[KH_ID_SIZE];
+    char name[KH_NAME_SIZE];
+    char image[KH_IMAGE_NAME_SIZE]; /* as it was asked for */
+    char image_id[KH_ID_TEXT];      /* what that name meant then; pinned */
+    struct kh_limits limits;
+    uint64_t created; /* seconds since 1970 */
+    uint64_t started; /* 0: never */
+    uint32_t state;   /* enum kh_sandbox_state */
+};
+
+struct kh_store {
+    char path[KH_STATE_PATH_MAX + 1];
+    int state, layers, images, sandboxes, damaged, trash, kit, run; /* directories */
+    int lock;
+};
+
+/* Opens or makes the state directory PATH (absolute), takes its lock, checks
+ * owner and modes. -EBUSY when another host holds it. */
+int kh_store_open(const char *path, struct kh_store *ret_store, struct kh_error *err);
+void kh_store_close(struct kh_store *store);
+
+/* Id as 32 lower-case hex digits. */
+void kh_id_text(const uint8_t id[KH_ID_SIZE], char out[KH_ID_TEXT]);
+
+/* Makes the sandbox's directory with an empty upper (which gets /etc/hostname
+ * and /etc/hosts), then writes RECORD: the sandbox exists when this returns 0,
+ * and not otherwise. */
+int kh_store_create(struct kh_store *store, const struct kh_record *record,
+                    struct kh_error *err);
+
+/* Writes a changed record. */
+int kh_store_save(struct kh_store *store, const struct kh_record *record,
+                  struct kh_error *err);
+
+/* Removes the record (the sandbox no longer exists) and moves the disk to the
+ * trash, under the same id. */
+int kh_store_discard(struct kh_store *store, const struct kh_record *record,
+                     struct kh_error *err);
+
+/* Calls EACH for every readable record. Half-made directories go to the trash,
+ * damaged records to damaged/; both are told by ON_PROBLEM with one line. */
+int kh_store_load(struct kh_store *store,
+                  void (*each)(void *arg, const struct kh_record *),
+                  void (*on_problem)(void *arg, const char *line), void *arg,
+                  struct kh_error *err);
+
+/* Opens the sandbox's own directory. Returns a descriptor or -errno. */
+int kh_store_open_box(struct kh_store *store, const uint8_t id[KH_ID_SIZE],
+                      struct kh_error *err);
+
+/* Bytes to record and back (pure; tests and fuzzing). decode: -EBADMSG with the
+ * reason when anything does not fit. */
+size_t kh_record_encode(const struct kh_record *record, void *out, size_t size);
+int kh_record_decode(const void *data, size_t size, struct kh_record *ret_record,
+                     struct kh_error *err);
+#define KH_RECORD_SIZE 512
+
+#endif
