@@ -32,3 +32,24 @@ kernelhostd_SOURCES = \
 	sandbox/host/tree.c sandbox/host/tree.h
 kernelhostd_CPPFLAGS = $(AM_CPPFLAGS) $(SECCOMP_CFLAGS)
 kernelhostd_LDADD = liblink.a libbase.a $(SECCOMP_LIBS)
+
+# The Python runner: data, run by the image's own python3 inside the sandbox.
+runnerdir = $(kitdir)/.kernelhost/runner/python
+runnerpackagedir = $(runnerdir)/kernelhost_runner
+dist_runner_DATA = sandbox/runner/python/__main__.py
+dist_runnerpackage_DATA = \
+	sandbox/runner/python/kernelhost_runner/__init__.py \
+	sandbox/runner/python/kernelhost_runner/app.py \
+	sandbox/runner/python/kernelhost_runner/display.py \
+	sandbox/runner/python/kernelhost_runner/execute.py \
+	sandbox/runner/python/kernelhost_runner/frame.py \
+	sandbox/runner/python/kernelhost_runner/interrupt.py \
+	sandbox/runner/python/kernelhost_runner/link.py \
+	sandbox/runner/python/kernelhost_runner/magics.py \
+	sandbox/runner/python/kernelhost_runner/origin.py \
+	sandbox/runner/python/kernelhost_runner/packing.py \
+	sandbox/runner/python/kernelhost_runner/requests.py \
+	sandbox/runner/python/kernelhost_runner/runner.py \
+	sandbox/runner/python/kernelhost_runner/serve.py \
+	sandbox/runner/python/kernelhost_runner/shell.py \
+	sandbox/runner/python/kernelhost_runner/stream.py

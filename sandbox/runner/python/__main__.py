@@ -1,0 +1,18 @@
+"""Starts the Python runner: `python3 /.kernelhost/runner/python`.
+
+Python puts this directory in front of sys.path. It is taken out as soon as the
+package is found, so that nothing of the runner can be imported by accident and
+no name of ours shadows a module of the user. The working directory is not on
+the path yet: a /workspace/random.py cannot hurt what is imported here.
+"""
+
+import sys
+
+import kernelhost_runner  # noqa: F401  (found once, then known by its __path__)
+
+del sys.path[0]
+
+if __name__ == "__main__":
+    from kernelhost_runner.runner import main
+
+    sys.exit(main())

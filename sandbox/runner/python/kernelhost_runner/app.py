@@ -1,0 +1,157 @@
+"""app: IPython's application and the object behind get_ipython().kernel.
+
+The application reads the profile in HOME (ipython_config.py and
+ipython_kernel_config.py) and runs its startup files. It is called IPKernelApp
+because its name is the section of those files, and because tqdm and others ask
+whether "IPKernelApp" is in get_ipython().config to learn that they are in a
+notebook.
+
+Input history is kept in memory: no thread, no file that two kernels of a
+sandbox would fight over. `c.HistoryManager.hist_file` in a profile changes it.
+"""
+
+import os
+import sys
+
+from IPython.core.application import BaseIPythonApplication
+from IPython.core.shellapp import InteractiveShellApp
+from traitlets import Any, Instance
+from traitlets.config import Config
+from traitlets.config.configurable import SingletonConfigurable
+
+from . import frame
+from .packing import pack
+from .shell import ZMQInteractiveShell
+
+_TEXT_MAX = 100_000  # characters kept of each text of an error that was too large
+
+
+class IPythonKernel(SingletonConfigurable):
+    """What the shell, its display classes and libraries need of a kernel."""
+
+    shell = Instance(ZMQInteractiveShell, allow_none=True)
+    link = Any()
+    origin = Any()
+    interrupts = Any()
+    eventloop = None
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self._parent = {}
+
+    @property
+    def execution_count(self):
+        """The count that the next cell gets."""
+        return self.shell.execution_count
+
+    def get_parent(self, channel=None):
+        """The request that is being answered, as a message dict."""
+        return self._parent
+
+    def set_parent(self, parent):
+        """Begins to answer a shell request."""
+        self._parent = parent
+        self.shell.set_parent(parent)
+
+    def message(self, msg_type, content):
+        """A message as the hooks of display_pub know it."""
+        return {
+            "header": {"msg_type": msg_type},
+            "msg_type": msg_type,
+            "parent_header": self._parent.get("header", {}),
+            "metadata": {},
+            "content": content,
+        }
+
+    def publish(self, msg_type, content, metadata=None, buffers=()):
+        """Publishes for the request that the caller belongs to. Raises
+        frame.MessageTooLarge, or what packing.pack raises."""
+        parts = [msg_type.encode(), pack(metadata or {}), pack(content), *buffers]
+        try:
+            self.link.send(frame.PUBLISH, self.origin.current(), 0, parts)
+        except frame.MessageTooLarge as error:
+            raise frame.MessageTooLarge(f"{msg_type}: {error}") from None
+
+    def publish_error(self, content):
+        """Publishes an error, shortened if it would not fit."""
+        try:
+            self.publish("error", content)
+        except frame.MessageTooLarge:
+            self.publish("error", shortened(content))
+
+    def do_shutdown(self, restart=False):
+        """Ends the kernel after the cell. For cells that call
+        `IPython.Application.instance().kernel.do_shutdown(True)`."""
+        self.shell.exit_now = True
+        return {"status": "ok", "restart": restart}
+
+
+def shortened(content):
+    """An error's content with every text cut to a length that fits."""
+
+    def cut(text):
+        if len(text) <= _TEXT_MAX:
+            return text
+        return (
+            f"{text[:_TEXT_MAX]}\n[{len(text) - _TEXT_MAX} characters left out: "
+            f"a message is limited to {frame.FRAME_MAX} bytes]"
+        )
+
+    traceback = [cut(text) for text in content["traceback"][-50:]]
+    return content | {"evalue": cut(content["evalue"]), "traceback": traceback}
+
+
+class IPKernelApp(BaseIPythonApplication, InteractiveShellApp):
+    """The profile, the shell and its startup code."""
+
+    name = "ipython-kernel"
+    kernel = Instance(IPythonKernel, allow_none=True)
+
+    def initialize(self, argv=None, **parts):
+        """Builds kernel and shell. parts are the kernel's link, origin and
+        interrupts. argv is not looked at."""
+        self.config = Config(
+            IPKernelApp=Config(parent_handle=1),
+            HistoryManager=Config(hist_file=":memory:"),
+        )
+        self.init_profile_dir()
+        self.init_config_files()
+        self.load_config_file()
+        self.init_kernel(parts)
+        self.init_path()
+        self.init_shell()
+        os.environ.setdefault("MPLBACKEND", "module://matplotlib_inline.backend_inline")
+        self.init_gui_pylab()
+        self.init_extensions()
+        self.init_code()
+
+    def init_kernel(self, parts):
+        """Makes the kernel object and its shell."""
+        self.kernel = IPythonKernel.instance(parent=self, **parts)
+        self.kernel.shell = ZMQInteractiveShell.instance(
+            parent=self.kernel, profile_dir=self.profile_dir, kernel=self.kernel
+        )
+        if name := os.environ.get("JPY_SESSION_NAME"):
+            self.kernel.shell.user_ns["__session__"] = name
+
+    def init_shell(self):
+        """Takes over the kernel's shell."""
+        self.shell = self.kernel.shell
+        self.shell.configurables.append(self)
+
+    def init_pdb(self):
+        """Makes `import pdb; pdb.set_trace()` IPython's, as breakpoint() is."""
+        import pdb
+
+        from IPython.core import debugger
+
+        if hasattr(debugger, "InterruptiblePdb"):
+            debugger.Pdb = debugger.InterruptiblePdb
+            pdb.Pdb = debugger.Pdb
+            pdb.set_trace = debugger.set_trace
+
+    def exit(self, exit_status=0):
+        """A profile that cannot be made is said, but the kernel starts."""
+        print(
+            f"IPython's profile is not usable (status {exit_status})", file=sys.stderr
+        )

@@ -1,0 +1,195 @@
+"""execute: execute_request, from execute_input to its execute_reply."""
+
+import asyncio
+import builtins
+import datetime
+import getpass
+import os
+import sys
+from dataclasses import dataclass, field
+from typing import Any
+
+from IPython.core.error import StdinNotImplementedError
+from IPython.core.interactiveshell import _asyncio_runner
+
+from . import interrupt
+from .app import shortened
+from .packing import printable
+
+
+@dataclass
+class Cell:
+    """A cell that runs."""
+
+    code: str
+    options: dict  # of run_cell and run_cell_async
+    expressions: dict
+    answer: Any  # answer(content, metadata), called once
+    metadata: dict = field(default_factory=dict)
+    awaiting: bool = False  # its task is under way and will call back
+    builtins: tuple = ()  # input and getpass as they were
+
+
+class Executor:
+    """Runs cells, one at a time, in callbacks and tasks of the main loop.
+
+    Cells without a top-level await run right in the callback, so that
+    asyncio.all_tasks() holds the user's tasks only.
+    """
+
+    def __init__(self, kernel, loop, context):
+        """context is the one that all cells run in: a context variable that one
+        sets, the next one finds."""
+        self._kernel = kernel
+        self._shell = kernel.shell
+        self._interrupts = kernel.interrupts
+        self._origin = kernel.origin
+        self._loop = loop
+        self._context = context
+        self._pid = os.getpid()
+        self._cell = None
+
+    def execute(self, request, answer):
+        """Begins the cell. answer(content, metadata) is called when it is done,
+        with (None, None) for a request that has no code."""
+        content = request.content
+        code = content.get("code")
+        if not isinstance(code, str):
+            answer(None, None)
+            return
+        silent = bool(content.get("silent", False))
+        options = {
+            "store_history": bool(content.get("store_history", not silent)),
+            "silent": silent,
+            "cell_id": request.metadata.get("cellId"),
+        }
+        expressions = content.get("user_expressions") or {}
+        cell = self._cell = Cell(code, options, expressions, answer)
+        cell.metadata["started"] = _now()
+        if not silent:
+            count = {"code": code, "execution_count": self._shell.execution_count}
+            self._kernel.publish("execute_input", count)
+        cell.builtins = _replace_input(bool(content.get("allow_stdin", False)))
+        self._shell._last_traceback = None
+        self._origin.running = request.id
+        self._run(cell)
+
+    def rescue(self):
+        """Main loop only: KeyboardInterrupt got out of a callback. If that was
+        the cell's (it struck between two lines of ours), the cell ends."""
+        cell = self._cell
+        if cell is not None and not cell.awaiting:
+            self._conclude(cell, None, KeyboardInterrupt())
+
+    def _run(self, cell):
+        shell, failure = self._shell, None
+        self._interrupts.begin(interrupt.Code())
+        try:
+            transformed = shell.transform_cell(cell.code)
+        except Exception:
+            transformed, failure = cell.code, sys.exc_info()
+        prepared = {"transformed_cell": transformed, "preprocessing_exc_tuple": failure}
+        if shell.loop_runner is not _asyncio_runner or not shell.should_run_async(
+            cell.code, **prepared
+        ):
+            self._conclude(cell, *self._call(shell.run_cell, cell.code, **cell.options))
+            return
+        coroutine = shell.run_cell_async(cell.code, **cell.options, **prepared)
+        task = interrupt.Task(self._loop)
+        self._interrupts.begin(task)
+        cell.awaiting = True
+        task.start(coroutine, self._context, self._after_task)
+
+    def _after_task(self, task):
+        cell, shell = self._cell, self._shell
+        self._interrupts.begin(interrupt.Code())
+        cell.awaiting = False
+        result = error = None
+        if task.cancelled():
+            error = asyncio.CancelledError()
+        elif (error := task.exception()) is None:
+            result = task.result()
+        _, interrupted = self._call(shell.events.trigger, "post_execute")
+        if not cell.options["silent"] and not interrupted:
+            _, interrupted = self._call(shell.events.trigger, "post_run_cell", result)
+        self._conclude(cell, result, error or interrupted)
+
+    def _call(self, function, *args, **kwargs):
+        """Returns (result, None) or, interrupted, (None, KeyboardInterrupt)."""
+        try:
+            return function(*args, **kwargs), None
+        except KeyboardInterrupt as interrupted:
+            self._shell.showtraceback()
+            return None, interrupted
+
+    def _conclude(self, cell, result, error):
+        values = {}
+        if error is None:
+            error = result.error_before_exec or result.error_in_exec
+        if error is None:
+            values, error = self._call(self._shell.user_expressions, cell.expressions)
+        self._interrupts.end()
+        self._cell = None
+        self._origin.running = 0
+        builtins.input, getpass.getpass = cell.builtins
+        if os.getpid() != self._pid:
+            # The cell forked and the child came back here: it is no kernel.
+            os._exit(0 if error is None else 1)
+        reply = self._reply(error, values)
+        cell.metadata["status"] = reply["status"]
+        cell.answer(reply, cell.metadata)
+
+    def _reply(self, error, values):
+        shell = self._shell
+        reply = {"status": "ok"}
+        if error is not None:
+            reply = {
+                "status": "error",
+                "traceback": shell._last_traceback or [],
+                "ename": type(error).__name__,
+                "evalue": printable(error),
+            }
+        reply["execution_count"] = shell.execution_count - 1
+        reply["user_expressions"] = values or {}
+        reply["payload"] = shell.payload_manager.read_payload()
+        shell.payload_manager.clear_payload()
+        return reply
+
+
+def fitting(reply):
+    """A reply that is too large for a frame, made to fit: an ok without its
+    values, an error with its texts cut."""
+    if reply["status"] == "error":
+        reply = shortened(reply)
+    return reply | {"user_expressions": {}, "payload": []}
+
+
+def _replace_input(_allowed):
+    """Puts our input() and getpass() in place. Returns what was there.
+
+    Without allow_stdin they fail at once. With it they will ask the client; the
+    frames for that do not exist yet, so they fail as well.
+    """
+    saved = builtins.input, getpass.getpass
+    builtins.input, getpass.getpass = _input, _getpass
+    return saved
+
+
+def _input(prompt=""):
+    """Forward raw_input to frontends"""
+    raise StdinNotImplementedError(
+        "raw_input was called, but this frontend does not support input requests."
+    )
+
+
+def _getpass(prompt="", stream=None):
+    """Forward getpass to frontends"""
+    raise StdinNotImplementedError(
+        "getpass was called, but this frontend does not support input requests."
+    )
+
+
+def _now():
+    return (
+        datetime.datetime.now(datetime.timezone.utc).isoformat().replace("+00:00", "Z")
+    )

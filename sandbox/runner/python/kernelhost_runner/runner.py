@@ -1,0 +1,219 @@
+"""runner: start, inbox thread, main loop, end.
+
+Two threads. The main thread runs one asyncio loop for good: cells run in it,
+and what they leave behind (tasks, callbacks) goes on between them. The inbox
+thread reads frames, so that control requests are answered and a shutdown is
+heard while a cell keeps the main thread busy; it also sends gathered output
+when its time has come.
+"""
+
+import _thread
+import asyncio
+import atexit
+import contextvars
+import importlib
+import os
+import select
+import signal
+import sys
+import time
+import types
+
+from . import frame, packing
+from .interrupt import Interrupts
+from .link import Link
+from .origin import Origin, inherit_in_threads
+from .stream import Output, OutStream, flush_before_processes
+
+FD = 3  # KH_RUNNER_FD
+
+
+class Runner:
+    """The process. One instance, made in the main thread."""
+
+    def __init__(self):
+        self.interrupts = Interrupts(self._has_input)
+        self.interrupts.install()
+        self.link = Link(FD, self.interrupts)
+        self.origin = Origin()
+        self._event = os.eventfd(0, os.EFD_CLOEXEC)
+        self.output = Output(self.link, self.origin, self._wake)
+        self._loop = asyncio.new_event_loop()
+        self._context = contextvars.copy_context()
+        self._ending = False
+        self._libc_flush = None
+
+    def start(self):
+        """Takes over the streams, builds the shell, says READY. Returns the
+        frames that came early. Raises EOFError or ValueError without HELLO."""
+        early = self.link.greet()
+        self._take_streams()
+        asyncio.set_event_loop(self._loop)
+        _leave_out_terminal()
+        from . import app, requests
+        from .serve import Server
+
+        application = app.IPKernelApp.instance()
+        application.init_pdb()
+        application.initialize(
+            link=self.link, origin=self.origin, interrupts=self.interrupts
+        )
+        kernel = application.kernel
+        self._server = Server(kernel, self._loop, self._context, self.flush)
+        self._server.on_exit = self._end
+        self.flush()
+        info = packing.pack(requests.kernel_info(kernel))
+        self.link.send(frame.READY, slices=[info])
+        return early
+
+    def run(self, early):
+        """Serves until SHUTDOWN or exit()."""
+        _thread.start_new_thread(self._read, (early,))
+        self._loop.call_soon(self._prepare)
+        while not self._ending:
+            # User code may stop the loop, and an interrupt or SystemExit of a
+            # background task gets out of it. The loop goes on.
+            try:
+                self._loop.run_forever()
+            except KeyboardInterrupt:
+                self._server.executor.rescue()
+            except SystemExit:
+                pass
+        self.flush()
+        # Tasks that are left are no news to anybody.
+        self._loop.set_exception_handler(lambda _loop, _context: None)
+
+    def flush(self):
+        """Brings all output of this process on its way: what Python streams,
+        ours and others, and C's stdout and stderr hold back."""
+        for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
+            try:
+                stream.flush()
+            except Exception:
+                pass  # a stream that the user replaced or closed
+        self.output.send()
+        if self._libc_flush:
+            self._libc_flush()
+
+    def _take_streams(self):
+        atexit.register(self.output.send)
+        sys.stdout = OutStream(self.output, frame.STDOUT, "stdout")
+        sys.stderr = OutStream(self.output, frame.STDERR, "stderr")
+        inherit_in_threads()
+        flush_before_processes(self.output.flush_for_process)
+        os.register_at_fork(
+            before=self._before_fork,
+            after_in_parent=lambda: self.link.lock.release(),
+            after_in_child=self._in_child,
+        )
+
+    def _prepare(self):
+        """After READY, when nobody waits: what the end of a cell needs."""
+        import ctypes
+
+        libc = ctypes.CDLL(None)
+        files = [ctypes.c_void_p.in_dll(libc, name) for name in ("stdout", "stderr")]
+        self._libc_flush = lambda: [libc.fflush(file) for file in files]
+
+    # Inbox thread
+
+    def _read(self, frames):
+        poll = select.poll()
+        poll.register(self.link.fileno(), select.POLLIN)
+        poll.register(self._event, select.POLLIN)
+        try:
+            while True:
+                self._dispatch(frames)
+                frames = []
+                for fd, _events in poll.poll(self._timeout()):
+                    if fd == self._event:
+                        os.eventfd_read(fd)
+                    else:
+                        frames = self.link.receive()
+                if self.output.due():
+                    self.output.expire()
+        except (EOFError, ValueError, OSError):
+            os._exit(1)  # init is gone or talks nonsense
+
+    def _timeout(self):
+        deadline = self.output.deadline
+        return (
+            None if deadline is None else max(0, (deadline - time.monotonic()) * 1000)
+        )
+
+    def _dispatch(self, frames):
+        shell = [
+            received
+            for received in frames
+            if received.type == frame.REQUEST
+            and not received.flags & frame.REQUEST_CONTROL
+        ]
+        if frames:
+            self.interrupts.arrived(bool(shell))
+        for received in frames:
+            if received.type == frame.SHUTDOWN:
+                self._shut_down()
+            elif received.type != frame.REQUEST:
+                continue
+            elif received in shell or not self._server.control(received):
+                self._loop.call_soon_threadsafe(
+                    self._server.shell, received, context=self._context
+                )
+
+    def _shut_down(self):
+        self._ending = True
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        os.kill(os.getpid(), signal.SIGINT)  # ends a cell that runs
+
+    def _end(self):
+        self._ending = True
+        self._loop.stop()
+
+    def _wake(self):
+        os.eventfd_write(self._event, 1)
+
+    def _has_input(self):
+        poll = select.poll()
+        poll.register(self.link.fileno(), select.POLLIN)
+        return bool(poll.poll(0))
+
+    # Forks
+
+    def _before_fork(self):
+        self.link.lock.acquire()
+        self.output.send()
+
+    def _in_child(self):
+        self.link.abandon()
+        self.output.abandon()
+        os.close(self._event)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _leave_out_terminal():
+    """`import IPython` loads the whole terminal application for one function,
+    embed(): half of our start time. It is loaded when somebody calls that."""
+    name = "IPython.terminal.embed"
+    if name in sys.modules:
+        return
+
+    def load(attribute):
+        if attribute.startswith("__"):
+            raise AttributeError(attribute)
+        sys.modules.pop(name, None)
+        return getattr(importlib.import_module(name), attribute)
+
+    def embed(**kwargs):
+        """Embeds IPython at the current point. See IPython.terminal.embed."""
+        load("embed")(**kwargs)
+
+    placeholder = types.ModuleType(name)
+    placeholder.embed, placeholder.__getattr__ = embed, load
+    sys.modules[name] = placeholder
+
+
+def main():
+    """Runs the runner. Returns the exit status."""
+    runner = Runner()
+    runner.run(runner.start())
+    return 0

@@ -1,0 +1,119 @@
+"""serve: one request after the other, each answered with REPLY and DONE."""
+
+import json
+import sys
+import traceback
+
+from . import frame, packing, requests
+from .execute import Executor, fitting
+from .interrupt import Code
+
+
+class Request:
+    """A REQUEST frame, its JSON parsed. Raises ValueError when it is not what
+    init should have sent."""
+
+    def __init__(self, received):
+        self.id = received.id
+        self.flags = received.flags
+        header, parent, metadata, content, *self.buffers = received.slices
+        self.header = json.loads(header)
+        self.parent_header = json.loads(parent)
+        self.metadata = json.loads(metadata)
+        self.content = json.loads(content)
+        self.type = str(self.header.get("msg_type"))
+
+    def as_message(self):
+        """As ipykernel's get_parent() shows it to libraries."""
+        return {
+            "header": self.header,
+            "msg_id": self.header.get("msg_id"),
+            "msg_type": self.type,
+            "parent_header": self.parent_header,
+            "metadata": self.metadata,
+            "content": self.content,
+            "buffers": self.buffers,
+        }
+
+
+class Server:
+    """Answers requests: shell() in the main loop, control() in the inbox thread."""
+
+    def __init__(self, kernel, loop, context, flush):
+        """flush() brings all output of this process on its way."""
+        self._kernel = kernel
+        self._link = kernel.link
+        self._flush = flush
+        self.executor = Executor(kernel, loop, context)
+        self.on_exit = None  # called when a cell has asked for the kernel's end
+
+    def shell(self, received):
+        """Begins a request. Returns at once for a cell that awaits."""
+        self._kernel.origin.begin(received.id)
+        try:
+            request = Request(received)
+            self._kernel.set_parent(request.as_message())
+            if request.type == "execute_request":
+                self.executor.execute(
+                    request,
+                    lambda content, metadata: self._end(request, content, metadata),
+                )
+                return
+            content = self._ask(request)
+        except Exception:
+            self._complain()
+            request, content = None, None
+        self._end(request, content, None, received.id)
+
+    def control(self, received):
+        """Answers a request of the control channel. False if it has to wait for
+        its turn in the main loop."""
+        request = Request(received)
+        handler = requests.HANDLERS.get(request.type)
+        if handler is not None and request.type not in requests.ANYTIME:
+            return False
+        if handler is not None:
+            content = handler(self._kernel, request.content)
+            self._reply(request, content, {})
+        self._link.send(frame.DONE, received.id)
+        return True
+
+    def _ask(self, request):
+        handler = requests.HANDLERS.get(request.type)
+        if handler is None:
+            return None
+        interrupts = self._kernel.interrupts
+        try:
+            interrupts.begin(Code())
+            return handler(self._kernel, request.content)
+        except KeyboardInterrupt as error:
+            interrupts.end()
+            return {"status": "error", "ename": type(error).__name__, "evalue": ""} | {
+                "traceback": []
+            }
+        finally:
+            interrupts.end()
+
+    def _end(self, request, content, metadata, ident=None):
+        self._flush()
+        if content is not None:
+            self._reply(request, content, metadata or {})
+        self._link.send(frame.DONE, request.id if request else ident)
+        if self._kernel.shell.exit_now and self.on_exit:
+            self.on_exit()
+
+    def _reply(self, request, content, metadata):
+        flags = frame.REPLY_ERROR if content.get("status") == "error" else 0
+        name = requests.reply_type(request.type).encode()
+        try:
+            parts = [name, packing.pack(metadata), packing.pack(content)]
+            self._link.send(frame.REPLY, request.id, flags, parts)
+        except ValueError:
+            content = fitting(content)
+            parts = [name, packing.pack(metadata), packing.pack(content)]
+            self._link.send(frame.REPLY, request.id, flags, parts)
+
+    @staticmethod
+    def _complain():
+        """A defect of ours, or a request that init should not have let pass."""
+        traceback.print_exc(file=sys.__stderr__)
