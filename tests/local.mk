@@ -19,3 +19,46 @@ EXTRA_DIST += tests/host.py tests/host.sh tests/tap.py \
 	tests/tools/analysis tests/tools/analysis.h \
 	tests/tools/dist tests/tools/each.sh tests/tools/fuzz tests/tools/sanitizers \
 	tests/tools/unit tests/tools/valgrind
+
+# The jupyter library: one program a module; cases as files under tests/data.
+JUPYTER_TESTS = \
+	tests/unit/test_connfile \
+	tests/unit/test_header \
+	tests/unit/test_json \
+	tests/unit/test_jsontree \
+	tests/unit/test_replay \
+	tests/unit/test_reply \
+	tests/unit/test_schema \
+	tests/unit/test_sign \
+	tests/unit/test_utf8 \
+	tests/unit/test_uuid \
+	tests/unit/test_wire
+JUPYTER_TEST_LIBS = libjupyter.a liblink.a libbase.a $(JANSSON_LIBS) $(CRYPTO_LIBS)
+check_PROGRAMS += $(JUPYTER_TESTS)
+TESTS += $(JUPYTER_TESTS)
+EXTRA_DIST += tests/data.h tests/data/record-wire.py tests/data/connfile \
+	tests/data/json tests/data/wire
+
+tests_unit_test_connfile_SOURCES = tests/unit/test_connfile.c
+tests_unit_test_connfile_LDADD = $(JUPYTER_TEST_LIBS)
+tests_unit_test_header_SOURCES = tests/unit/test_header.c
+tests_unit_test_header_LDADD = $(JUPYTER_TEST_LIBS)
+tests_unit_test_json_SOURCES = tests/unit/test_json.c
+tests_unit_test_json_LDADD = $(JUPYTER_TEST_LIBS)
+tests_unit_test_jsontree_SOURCES = tests/unit/test_jsontree.c
+tests_unit_test_jsontree_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
+tests_unit_test_jsontree_LDADD = $(JUPYTER_TEST_LIBS)
+tests_unit_test_replay_SOURCES = tests/unit/test_replay.c
+tests_unit_test_replay_LDADD = $(JUPYTER_TEST_LIBS)
+tests_unit_test_reply_SOURCES = tests/unit/test_reply.c
+tests_unit_test_reply_LDADD = $(JUPYTER_TEST_LIBS)
+tests_unit_test_schema_SOURCES = tests/unit/test_schema.c
+tests_unit_test_schema_LDADD = $(JUPYTER_TEST_LIBS)
+tests_unit_test_sign_SOURCES = tests/unit/test_sign.c
+tests_unit_test_sign_LDADD = $(JUPYTER_TEST_LIBS)
+tests_unit_test_utf8_SOURCES = tests/unit/test_utf8.c
+tests_unit_test_utf8_LDADD = $(JUPYTER_TEST_LIBS)
+tests_unit_test_uuid_SOURCES = tests/unit/test_uuid.c
+tests_unit_test_uuid_LDADD = $(JUPYTER_TEST_LIBS)
+tests_unit_test_wire_SOURCES = tests/unit/test_wire.c
+tests_unit_test_wire_LDADD = $(JUPYTER_TEST_LIBS)

@@ -142,8 +142,9 @@ check_ip(const struct kh_connfile *file, struct kh_error *err)
     for (c = file->ip; *c; c++)
         if ((unsigned char)*c < 0x20 || *c == 0x7f)
             return kh_fail(err, EINVAL, "'ip' has a control character in its path");
-    if (!file->ip[0])
-        return kh_fail(err, EINVAL, "'ip' must be a path prefix with transport ipc");
+    if (file->ip[0] != '/')
+        return kh_fail(err, EINVAL,
+                       "'ip' must be an absolute path prefix with transport ipc");
     return 0;
 }
 
