@@ -4,8 +4,8 @@
 EXTRA_DIST += sandbox/image/build sandbox/image/default.packages \
 	sandbox/image/finish sandbox/image/store.sh
 
-pkglibexec_PROGRAMS += kernelhostd
-kernelhostd_SOURCES = \
+noinst_LIBRARIES += libhost.a
+libhost_a_SOURCES = \
 	sandbox/host/box.c sandbox/host/box.h \
 	sandbox/host/broker.c sandbox/host/broker.h \
 	sandbox/host/cgroup.c sandbox/host/cgroup.h \
@@ -17,7 +17,6 @@ kernelhostd_SOURCES = \
 	sandbox/host/idmap.c sandbox/host/idmap.h \
 	sandbox/host/image.c sandbox/host/image.h \
 	sandbox/host/kit.c sandbox/host/kit.h \
-	sandbox/host/main.c \
 	sandbox/host/mounts.c sandbox/host/mounts.h \
 	sandbox/host/netns.c sandbox/host/netns.h \
 	sandbox/host/plan.c sandbox/host/plan.h \
@@ -30,8 +29,11 @@ kernelhostd_SOURCES = \
 	sandbox/host/store.c sandbox/host/store.h \
 	sandbox/host/sys.h \
 	sandbox/host/tree.c sandbox/host/tree.h
-kernelhostd_CPPFLAGS = $(AM_CPPFLAGS) $(SECCOMP_CFLAGS)
-kernelhostd_LDADD = liblink.a libbase.a $(SECCOMP_LIBS)
+libhost_a_CPPFLAGS = $(AM_CPPFLAGS) $(SECCOMP_CFLAGS)
+
+pkglibexec_PROGRAMS += kernelhostd
+kernelhostd_SOURCES = sandbox/host/main.c
+kernelhostd_LDADD = libhost.a liblink.a libbase.a $(SECCOMP_LIBS)
 
 # The Python runner: data, run by the image's own python3 inside the sandbox.
 runnerdir = $(kitdir)/.kernelhost/runner/python

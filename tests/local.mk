@@ -2,7 +2,7 @@
 # no privileges; ./dev test runs everything.
 EXTRA_DIST += tests/tap.h tests/requirements.txt
 
-UNIT_TESTS = tests/unit/test_base tests/unit/test_frame
+UNIT_TESTS = tests/unit/test_base tests/unit/test_frame tests/unit/test_host
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
 
@@ -10,6 +10,8 @@ tests_unit_test_base_SOURCES = tests/unit/test_base.c
 tests_unit_test_base_LDADD = libbase.a
 tests_unit_test_frame_SOURCES = tests/unit/test_frame.c
 tests_unit_test_frame_LDADD = liblink.a libbase.a
+tests_unit_test_host_SOURCES = tests/unit/test_host.c
+tests_unit_test_host_LDADD = libhost.a liblink.a libbase.a $(SECCOMP_LIBS)
 
 # What ./dev test runs beside the programs.
 EXTRA_DIST += tests/host.py tests/host.sh tests/tap.py \

@@ -146,9 +146,9 @@ is_own_directory(const struct kh_cgroups *groups, int role)
     return groups->parent[role] >= 0 && (role == KH_CGROUP_KILL || !groups->v2[role]);
 }
 
-static int
-write_limits(struct kh_cgroups *groups, const char *id, const struct kh_limits *limits,
-             struct kh_error *err)
+int
+kh_cgroup_limit(struct kh_cgroups *groups, const char *id,
+                const struct kh_limits *limits, struct kh_error *err)
 {
     uint64_t quota = (uint64_t)limits->cpu_milli * CPU_PERIOD_USEC / 1000;
     char memory[32], cpu[64], period[32], pids[32];
@@ -205,7 +205,7 @@ kh_cgroup_create(struct kh_cgroups *groups, const char *id,
             mkdirat(groups->parent[role], id, 0755) < 0)
             r = kh_fail_errno(err, "cannot make cgroup '%s'", id);
     if (r == 0)
-        r = write_limits(groups, id, limits, err);
+        r = kh_cgroup_limit(groups, id, limits, err);
     if (r < 0)
         (void)kh_cgroup_remove(groups, id, NULL);
     return r;

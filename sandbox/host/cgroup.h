@@ -42,6 +42,10 @@ KH_DEFINE_CLEANUP(kh_cgroups)
 int kh_cgroup_create(struct kh_cgroups *groups, const char *id,
                      const struct kh_limits *limits, struct kh_error *err);
 
+/* Writes LIMITS to the directories of ID, which may be in use. */
+int kh_cgroup_limit(struct kh_cgroups *groups, const char *id,
+                    const struct kh_limits *limits, struct kh_error *err);
+
 /* The v2 directory of ID to be born in (CLONE_INTO_CGROUP), or -1 when there is
  * none. The caller closes it. */
 int kh_cgroup_birth(struct kh_cgroups *groups, const char *id);

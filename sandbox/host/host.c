@@ -29,8 +29,8 @@ private_mounts(const char *state, struct kh_error *err)
     if (unshare(CLONE_NEWNS) < 0 ||
         mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
         return kh_fail_errno(err, "cannot make a mount namespace (hint: run as root)");
-    if (mount(state, state, NULL, MS_BIND, NULL) < 0 ||
-        mount_setattr(AT_FDCWD, state, 0, &attr, sizeof(attr)) < 0)
+    if (mount(state, state, NULL, MS_BIND | MS_REC, NULL) < 0 ||
+        mount_setattr(AT_FDCWD, state, AT_RECURSIVE, &attr, sizeof(attr)) < 0)
         return kh_fail_errno(err, "cannot remount '%s'", state);
     return 0;
 }

@@ -220,9 +220,10 @@ run(struct daemon *d)
 static void
 usage(FILE *out)
 {
-    fputs("usage: kernelhostd --state DIR [--kit DIR] [--gateway FILE] [--id-base N]\n"
-          "Started by `kernelhost serve`. Runs in the foreground; SIGTERM ends it.\n",
-          out);
+    fputs(
+        "usage: kernelhostd [--state DIR] [--kit DIR] [--gateway FILE] [--id-base N]\n"
+        "Started by `kernelhost serve`. Runs in the foreground; SIGTERM ends it.\n",
+        out);
 }
 
 static int
@@ -271,7 +272,7 @@ main(int argc, char **argv)
         {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0},
     };
-    const char *state = KH_STATEDIR, *kit = KH_KITDIR;
+    const char *state = getenv("KERNELHOST_STATE"), *kit = KH_KITDIR;
     const char *gateway = KH_LIBEXECDIR "/kernelhost-gateway";
     unsigned long id_base = KH_IDMAP_BASE;
     char *end = NULL;
@@ -300,6 +301,8 @@ main(int argc, char **argv)
             return 2;
         }
     }
+    if (!state)
+        state = KH_STATEDIR;
     if ((end && *end) || id_base < KH_IDMAP_SIZE || id_base % KH_IDMAP_SIZE ||
         id_base > UINT32_MAX - (uint64_t)KH_IDMAP_SIZE * KH_IDMAP_SLOTS) {
         kh_log(KH_LOG_ERROR,

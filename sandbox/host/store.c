@@ -36,7 +36,7 @@ open_dir(int parent, const char *name, mode_t mode, struct kh_error *err)
         return kh_fail(err, EPERM,
                        "directory '%s' belongs to user %u (hint: chown root)", name,
                        st.st_uid);
-    if (fchmod(fd, mode) < 0)
+    if ((st.st_mode & 07777) != mode && fchmod(fd, mode) < 0)
         return kh_fail_errno(err, "cannot set the mode of '%s'", name);
     return STEAL_FD(fd);
 }
