@@ -14,7 +14,8 @@ tests_unit_test_host_SOURCES = tests/unit/test_host.c
 tests_unit_test_host_LDADD = libhost.a liblink.a libbase.a $(SECCOMP_LIBS)
 
 # What ./dev test runs beside the programs.
-EXTRA_DIST += tests/host.py tests/host.sh tests/tap.py \
+EXTRA_DIST += examples/run_notebook.py tests/peer/build tests/peer/requirements.txt \
+	tests/host.py tests/host.sh tests/tap.py \
 	tests/job.sh tests/lib.sh tests/run \
 	tests/structure/test_binaries.sh tests/structure/test_files.sh \
 	tests/structure/test_includes.sh tests/structure/test_man.sh \
