@@ -131,8 +131,8 @@ static size_t
 feed_held(struct kh_utf8 *utf8, struct kh_slice in, struct kh_buf *out)
 {
     unsigned char joined[sizeof(utf8->held)];
-    size_t take = sizeof(joined) - utf8->count, held = utf8->count, n, bad;
-    bool cut;
+    size_t take = sizeof(joined) - utf8->count, held = utf8->count, n, bad = 0;
+    bool cut = false;
 
     if (take > in.size)
         take = in.size;
@@ -158,8 +158,8 @@ void
 kh_utf8_feed(struct kh_utf8 *utf8, struct kh_slice in, struct kh_buf *out)
 {
     const unsigned char *s = in.data;
-    size_t i = 0, n, bad;
-    bool cut;
+    size_t i = 0, n, bad = 0;
+    bool cut = false;
 
     if (utf8->count && in.size)
         i = feed_held(utf8, in, out);

@@ -38,7 +38,7 @@ fill(int source, int kit, struct kh_error *err)
             r = kh_fail_errno(err, "cannot make '%s' of the kit", dirs[i].path);
     if (r == 0 && fchmod(kit, 0755) < 0)
         r = kh_fail_errno(err, "cannot set the mode of the kit");
-    if (r == 0 && faccessat(kit, KH_INIT_BINARY + 1, X_OK, 0) < 0)
+    if (r == 0 && faccessat(kit, &KH_INIT_BINARY[1], X_OK, 0) < 0)
         r = kh_fail_errno(err, "the kit has no '%s'", KH_INIT_BINARY);
     return r;
 }

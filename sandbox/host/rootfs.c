@@ -146,7 +146,7 @@ static int
 build(const struct kh_plan *plan, const struct trees *trees, struct kh_error *err)
 {
     char lower[KH_LAYERS_MAX * 5];
-    AUTO_FD int root = -1, proc = -1, dev = -1, facts = -1;
+    AUTO_FD int root = -1, proc = -1, dev = -1;
     int r;
 
     if (unshare(CLONE_NEWNS) < 0 ||
