@@ -55,3 +55,29 @@ dist_runnerpackage_DATA = \
 	sandbox/runner/python/kernelhost_runner/serve.py \
 	sandbox/runner/python/kernelhost_runner/shell.py \
 	sandbox/runner/python/kernelhost_runner/stream.py
+
+# kernelhost-init: PID 1 inside. Static; links base and protocol/link only.
+noinst_LIBRARIES += libinit.a
+libinit_a_SOURCES = \
+	sandbox/init/action.c sandbox/init/action.h \
+	sandbox/init/conn.c sandbox/init/conn.h \
+	sandbox/init/exec.c sandbox/init/exec.h \
+	sandbox/init/feed.c sandbox/init/feed.h \
+	sandbox/init/journal.c sandbox/init/journal.h \
+	sandbox/init/kernel.c sandbox/init/kernel.h \
+	sandbox/init/kernels.c sandbox/init/kernels.h \
+	sandbox/init/kind.c sandbox/init/kind.h \
+	sandbox/init/loop.c sandbox/init/loop.h \
+	sandbox/init/merge.c sandbox/init/merge.h \
+	sandbox/init/output.c sandbox/init/output.h \
+	sandbox/init/queue.c sandbox/init/queue.h sandbox/init/queue_table.c \
+	sandbox/init/request.c sandbox/init/request.h \
+	sandbox/init/runner.c sandbox/init/runner.h \
+	sandbox/init/server.c sandbox/init/server.h \
+	sandbox/init/session.c sandbox/init/session.h \
+	sandbox/init/spawn.c sandbox/init/spawn.h
+kitinitdir = $(kitdir)/.kernelhost
+kitinit_PROGRAMS = sandbox/init/init
+sandbox_init_init_SOURCES = sandbox/init/main.c
+sandbox_init_init_LDADD = libinit.a liblink.a libbase.a
+sandbox_init_init_LDFLAGS = $(KH_STATIC_LDFLAGS)

@@ -1,0 +1,71 @@
+#include "sandbox/init/kernels.h"
+
+#include "base/mem.h"
+#include "sandbox/init/session.h"
+
+static struct kh_kernel *slots[KH_KERNELS_MAX + 1];
+
+struct kh_kernel *
+kh_kernels_slot(uint32_t number)
+{
+    if (number < 1 || number > KH_KERNELS_MAX)
+        return NULL;
+    if (!slots[number]) {
+        slots[number] = kh_xcalloc(1, sizeof(*slots[number]));
+        kh_kernel_init(slots[number], number);
+    }
+    return slots[number];
+}
+
+struct kh_kernel *
+kh_kernels_after(uint32_t number)
+{
+    while (++number <= KH_KERNELS_MAX)
+        if (slots[number])
+            return slots[number];
+    return NULL;
+}
+
+bool
+kh_kernels_ended(pid_t pid, int status)
+{
+    struct kh_kernel *kernel = NULL;
+
+    while ((kernel = kh_kernels_after(kernel ? kernel->number : 0)))
+        if (kernel->runner.pid == pid && !kernel->runner.ended) {
+            kh_kernel_ended(kernel, status);
+            return true;
+        }
+    return false;
+}
+
+uint64_t
+kh_kernels_due(void)
+{
+    struct kh_kernel *kernel = NULL;
+    uint64_t due = KH_NEVER;
+
+    while ((kernel = kh_kernels_after(kernel ? kernel->number : 0)))
+        if (kh_kernel_due(kernel) < due)
+            due = kh_kernel_due(kernel);
+    return due;
+}
+
+void
+kh_kernels_tick(uint64_t now)
+{
+    struct kh_kernel *kernel = NULL;
+
+    while ((kernel = kh_kernels_after(kernel ? kernel->number : 0)))
+        kh_kernel_tick(kernel, now);
+}
+
+void
+kh_kernels_kill_all(void)
+{
+    struct kh_kernel *kernel = NULL;
+
+    while ((kernel = kh_kernels_after(kernel ? kernel->number : 0)))
+        if (kernel->runner.pid)
+            kh_session_kill(kernel->runner.pid, kernel->runner.ended);
+}

@@ -1,0 +1,57 @@
+/* output: one output pipe of a runner: reads it and passes its text on.
+ *
+ * Embedded in a runner. Where text may go and where it must wait for a frame is
+ * decided by the merge in it; when to read is decided by the runner.
+ */
+#ifndef KH_INIT_OUTPUT_H
+#define KH_INIT_OUTPUT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "protocol/link/runner.h"
+#include "sandbox/init/loop.h"
+#include "sandbox/init/merge.h"
+
+/* Text is passed on at once, but not more often than this: a program that
+ * writes single bytes must not become a frame a byte. Milliseconds. */
+#define KH_OUTPUT_PAUSE 5
+
+struct kh_output {
+    struct kh_source source;
+    struct kh_merge merge;
+    enum kh_stream stream;
+    void (*text)(void *owner, enum kh_stream stream, struct kh_slice text);
+    void *owner;
+    bool whole;       /* the pipe was empty after the last read */
+    size_t left;      /* bytes still to be read; SIZE_MAX: no end in sight */
+    uint64_t flushed; /* when text was passed on last */
+    uint64_t due;     /* when text that waits must be; KH_NEVER */
+};
+
+/* Reads once, up to KH_MERGE_MAX held. Returns the bytes read, 0 when there was
+ * nothing, no space or the end (left is 0 then). */
+size_t kh_output_read(struct kh_output *output);
+
+/* Passes on text that was read, now or (due) soon. FRAMES as kh_merge_next. */
+void kh_output_flush(struct kh_output *output, uint64_t frames);
+
+/* Passes on everything before the marker of frame FRAMES + 1, reading what that
+ * takes. The marker was written before the frame was sent, so it is either
+ * there or was never written. */
+void kh_output_until_frame(struct kh_output *output, uint64_t frames);
+
+/* From now on only what the pipe holds at this moment is read. */
+void kh_output_limit(struct kh_output *output);
+
+/* Reads and passes on one piece of what is left, when no frame will come any
+ * more. False when nothing is left. */
+bool kh_output_drain(struct kh_output *output);
+
+/* True while reading makes sense. */
+bool kh_output_open(const struct kh_output *output);
+
+void kh_output_close(struct kh_output *output);
+
+#endif

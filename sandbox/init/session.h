@@ -1,0 +1,26 @@
+/* session: the processes that share a session, found in /proc.
+ *
+ * Every runner leads a session of its own, and whatever a cell starts stays in
+ * it unless it asks for another one (start_new_session=True: it wants to
+ * outlive the kernel, and does). The number of a session cannot be given to a
+ * new process while a member is left, so it stays a safe name after its leader
+ * has ended; the number is stale once a process with that very number exists
+ * and is not the leader that we started.
+ */
+#ifndef KH_INIT_SESSION_H
+#define KH_INIT_SESSION_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+/* Sends SIGNAL to every process of SESSION that is not in process group
+ * EXCEPT (0: to all). Zombies do not count. Returns how many were found. */
+int kh_session_signal(pid_t session, int signal, pid_t except);
+
+/* Sends SIGKILL until a pass over /proc finds nobody, but not for ever: a
+ * program that forks faster than it is killed is met again by the next call.
+ * LEADER_ENDED says that the leader was reaped; a process that has its number
+ * now is a stranger, and nothing is done. */
+void kh_session_kill(pid_t session, bool leader_ended);
+
+#endif
