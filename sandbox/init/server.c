@@ -78,7 +78,7 @@ kh_server_open(const char *path, bool check, struct kh_error *err)
 
     if (strlen(path) >= sizeof(address.sun_path))
         return kh_fail(err, ENAMETOOLONG, "socket path '%s' is too long", path);
-    strcpy(address.sun_path, path);
+    memcpy(address.sun_path, path, strlen(path) + 1);
     if (check && make_directory(path, err) < 0)
         return -err->code;
     if (unlink(path) < 0 && errno != ENOENT)
