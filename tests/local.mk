@@ -65,3 +65,12 @@ tests_unit_test_uuid_SOURCES = tests/unit/test_uuid.c
 tests_unit_test_uuid_LDADD = $(JUPYTER_TEST_LIBS)
 tests_unit_test_wire_SOURCES = tests/unit/test_wire.c
 tests_unit_test_wire_LDADD = $(JUPYTER_TEST_LIBS)
+
+# The seccomp programs, by an evaluator; and the suite that attacks from inside.
+UNIT_FILTER = tests/unit/test_filter
+check_PROGRAMS += $(UNIT_FILTER)
+TESTS += $(UNIT_FILTER)
+EXTRA_DIST += tests/data/seccomp
+
+tests_unit_test_filter_SOURCES = tests/unit/test_filter.c tests/unit/cbpf.h
+tests_unit_test_filter_LDADD = libhost.a liblink.a libbase.a $(SECCOMP_LIBS)
