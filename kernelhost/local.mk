@@ -1,1 +1,48 @@
 # kernelhost/: gateway, HTTP, command line.
+
+# kernelhost, the command line (built below, for kernelhost/ is a folder). libcli.a
+# is all of it but main, for the tests.
+bin_PROGRAMS += kernelhost/cli/kernelhost
+noinst_LIBRARIES += libcli.a
+libcli_a_SOURCES = \
+	kernelhost/cli/base64.c kernelhost/cli/base64.h kernelhost/cli/cli.h \
+	kernelhost/cli/connect.c kernelhost/cli/create.c kernelhost/cli/doctor.c \
+	kernelhost/cli/doctor.h kernelhost/cli/doctor_cgroup.c \
+	kernelhost/cli/doctor_kernel.c kernelhost/cli/doctor_state.c \
+	kernelhost/cli/exec.c kernelhost/cli/help.c kernelhost/cli/http.c \
+	kernelhost/cli/http.h kernelhost/cli/image.c kernelhost/cli/jupyterdir.c \
+	kernelhost/cli/jupyterdir.h kernelhost/cli/kernel.c kernelhost/cli/kernelspec.c \
+	kernelhost/cli/lifecycle.c kernelhost/cli/limits.c kernelhost/cli/limits.h \
+	kernelhost/cli/logo.h kernelhost/cli/ls.c kernelhost/cli/notebook.c \
+	kernelhost/cli/notebook.h kernelhost/cli/option.c kernelhost/cli/option.h \
+	kernelhost/cli/outputs.c kernelhost/cli/outputs.h kernelhost/cli/print.c \
+	kernelhost/cli/print.h kernelhost/cli/probe.c kernelhost/cli/render.c \
+	kernelhost/cli/render.h kernelhost/cli/run.c kernelhost/cli/run.h \
+	kernelhost/cli/run_notebook.c kernelhost/cli/serve.c kernelhost/cli/session.c \
+	kernelhost/cli/session.h kernelhost/cli/show.c kernelhost/cli/size.c \
+	kernelhost/cli/size.h kernelhost/cli/table.c kernelhost/cli/table.h \
+	kernelhost/cli/text.c kernelhost/cli/text.h
+nodist_libcli_a_SOURCES = kernelhost/cli/logo.c
+libcli_a_CFLAGS = $(AM_CFLAGS) $(CURL_CFLAGS) $(JANSSON_CFLAGS)
+kernelhost_cli_kernelhost_SOURCES = kernelhost/cli/main.c
+kernelhost_cli_kernelhost_CFLAGS = $(AM_CFLAGS) $(CURL_CFLAGS) $(JANSSON_CFLAGS)
+kernelhost_cli_kernelhost_LDADD = libcli.a libjupyter.a liblink.a libbase.a \
+	$(CURL_LIBS) $(JANSSON_LIBS)
+dist_man_MANS += doc/kernelhost.1
+bashcompletiondir = $(datadir)/bash-completion/completions
+dist_bashcompletion_DATA = doc/kernelhost.bash
+EXTRA_DIST += examples/tour.ipynb
+
+cli_logos = kernelhost/cli/logo/logo-32x32.png kernelhost/cli/logo/logo-64x64.png \
+	kernelhost/cli/logo/logo-svg.svg
+EXTRA_DIST += $(cli_logos)
+CLEANFILES += kernelhost/cli/logo.c
+kernelhost/cli/logo.c: $(cli_logos) kernelhost/local.mk
+	$(AM_V_GEN)$(MKDIR_P) $(@D) && \
+	{ echo '#include "kernelhost/cli/logo.h"'; \
+	for row in 32_png:logo-32x32.png 64_png:logo-64x64.png svg:logo-svg.svg; do \
+	  name=kh_logo_$${row%%:*}; file=$(srcdir)/kernelhost/cli/logo/$${row#*:}; \
+	  echo "const unsigned char $$name[] = {"; \
+	  od -An -v -tx1 "$$file" | sed 's/ \(..\)/0x\1,/g'; \
+	  echo "};"; echo "const size_t $${name}_size = sizeof($$name);"; \
+	done; } >$@.tmp && mv $@.tmp $@

@@ -74,3 +74,18 @@ EXTRA_DIST += tests/data/seccomp
 
 tests_unit_test_filter_SOURCES = tests/unit/test_filter.c tests/unit/cbpf.h
 tests_unit_test_filter_LDADD = libhost.a liblink.a libbase.a $(SECCOMP_LIBS)
+
+# The command line.
+CLI_TESTS = tests/unit/test_cli_notebook tests/unit/test_cli_option tests/unit/test_cli_text
+CLI_TEST_LIBS = libcli.a libjupyter.a liblink.a libbase.a $(CURL_LIBS) $(JANSSON_LIBS)
+check_PROGRAMS += $(CLI_TESTS)
+TESTS += $(CLI_TESTS)
+EXTRA_DIST += tests/structure/test_cli_docs.sh
+
+tests_unit_test_cli_notebook_SOURCES = tests/unit/test_cli_notebook.c
+tests_unit_test_cli_notebook_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
+tests_unit_test_cli_notebook_LDADD = $(CLI_TEST_LIBS)
+tests_unit_test_cli_option_SOURCES = tests/unit/test_cli_option.c
+tests_unit_test_cli_option_LDADD = $(CLI_TEST_LIBS)
+tests_unit_test_cli_text_SOURCES = tests/unit/test_cli_text.c
+tests_unit_test_cli_text_LDADD = $(CLI_TEST_LIBS)

@@ -1,0 +1,85 @@
+# Completion of kernelhost(1) for bash.
+# shellcheck shell=bash disable=SC2207
+
+# _kernelhost_names [STATE]: the sandboxes of the host that runs, if any.
+_kernelhost_names() {
+    kernelhost ${1:+--state "$1"} ls --quiet 2>/dev/null </dev/null
+}
+
+_kernelhost() {
+    local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
+    local commands='serve create ls show rm start stop run exec connect kernel kernelspec
+        image doctor version help'
+    local limits='--image --memory --cpus --pids' every='--state --json --help'
+    local command='' state='' arguments=0 i options words
+
+    COMPREPLY=()
+    for ((i = 1; i < COMP_CWORD; i++)); do
+        case ${COMP_WORDS[i]} in
+        --) [ "$command" != exec ] || return 0 ;; # the command inside is not ours
+        --state) state=${COMP_WORDS[++i]} ;;
+        --image | -i | --memory | -m | --cpus | --pids | --code | -c | --kernel | -k | \
+            --output | -o | --save-dir | --cwd | -C | --env | -e | --name | --prefix | \
+            --display-name | --connection-file | -f) ((i++)) ;;
+        -*) ;;
+        *)
+            if [ -z "$command" ]; then
+                command=${COMP_WORDS[i]}
+            elif [ "$command" = kernelspec ] || [ "$command" = image ]; then
+                command+=" ${COMP_WORDS[i]}"
+            else
+                ((arguments++))
+            fi
+            ;;
+        esac
+    done
+
+    case $previous in
+    --state | --prefix | --save-dir)
+        COMPREPLY=($(compgen -d -- "$current"))
+        return
+        ;;
+    --output | -o | --connection-file | -f)
+        COMPREPLY=($(compgen -f -- "$current"))
+        return
+        ;;
+    --kernel | -k)
+        [ "$command" != run ] || COMPREPLY=($(compgen -W python -- "$current"))
+        return
+        ;;
+    --image | -i | --memory | -m | --cpus | --pids | --code | -c | --cwd | -C | --env | -e | \
+        --name | --display-name) return ;;
+    esac
+
+    case $command in
+    '') words=$commands options=--version ;;
+    serve) options=--foreground ;;
+    create | kernel) options=$limits ;;
+    ls) options=--quiet ;;
+    run) options='--code --kernel --output --allow-errors --save-dir' ;;
+    exec) options='--cwd --env --no-stdin' ;;
+    connect) options='--tcp --kernel' ;;
+    kernelspec) words='install list remove' ;;
+    'kernelspec install')
+        options="--user --prefix --sys-prefix --name --display-name $limits"
+        ;;
+    'kernelspec remove') options='--user --prefix --sys-prefix' ;;
+    image) words='ls' ;;
+    help) words=$commands ;;
+    esac
+    [ "$command" != kernel ] || options+=' --connection-file'
+    case $command:$arguments in
+    show:0 | run:0 | exec:0 | connect:0 | rm:* | start:* | stop:*)
+        words=$(_kernelhost_names "$state")
+        ;;
+    esac
+    case $current in
+    -*) COMPREPLY=($(compgen -W "$options $every" -- "$current")) ;;
+    *) COMPREPLY=($(compgen -W "$words" -- "$current")) ;;
+    esac
+    if [ "$command:$arguments" = run:1 ] && [[ $current != -* ]]; then
+        COMPREPLY=($(compgen -f -- "$current"))
+    fi
+}
+
+complete -o filenames -F _kernelhost kernelhost

@@ -1,0 +1,33 @@
+#include "kernelhost/cli/cli.h"
+
+#include "kernelhost/cli/http.h"
+#include "kernelhost/cli/limits.h"
+#include "kernelhost/cli/print.h"
+#include "kernelhost/cli/text.h"
+#include "protocol/jupyter/jsontree.h"
+
+const struct kh_option kh_options_create[] = {KH_LIMIT_OPTIONS, {0}};
+
+int
+kh_cmd_create(struct kh_cli *cli, const struct kh_args *args, struct kh_error *err)
+{
+    AUTO(kh_http) struct kh_http *http = kh_http_new(cli->state);
+    AUTO_JSON json_t *body = json_object(), *sandbox = NULL;
+    AUTO_FREE char *path = NULL, *name = NULL;
+    int r = kh_limits_read(args, body, err);
+
+    if (r == 0 && args->words) {
+        r = kh_http_path(args->word[0], NULL, &path, err); /* checks the name */
+        json_object_set_new(body, "name", json_string(args->word[0]));
+    }
+    if (r == 0)
+        r = kh_http_call(http, "POST", "/v1/sandboxes", body, &sandbox, err);
+    if (r < 0)
+        return r;
+    name = kh_text_safe_copy(kh_http_text(sandbox, "name"));
+    if (cli->json)
+        kh_print_json(sandbox);
+    else
+        kh_print_line(name);
+    return KH_EXIT_OK;
+}

@@ -1,0 +1,60 @@
+/* rm, start and stop: one request for each name. */
+#include "kernelhost/cli/cli.h"
+
+#include <errno.h>
+
+#include "kernelhost/cli/http.h"
+#include "kernelhost/cli/print.h"
+#include "protocol/jupyter/jsontree.h"
+
+/* Asks for all names; one that fails does not keep the others from being done.
+ * Returns the status of the first failure. */
+static int
+each(struct kh_cli *cli, const struct kh_args *args, const char *method,
+     const char *rest)
+{
+    AUTO(kh_http) struct kh_http *http = kh_http_new(cli->state);
+    int status = KH_EXIT_OK;
+    size_t i;
+
+    for (i = 0; i < args->words; i++) {
+        AUTO_JSON json_t *answer = NULL;
+        AUTO_FREE char *path = NULL;
+        struct kh_error err = {0};
+        int r = kh_http_path(args->word[i], rest, &path, &err);
+
+        if (r == 0)
+            r = kh_http_call(http, method, path, NULL, &answer, &err);
+        if (r < 0) {
+            kh_cli_complain(&err);
+            if (status == KH_EXIT_OK)
+                status = kh_cli_exit_status(err.code);
+        } else if (cli->json && !json_is_null(answer)) {
+            kh_print_json(answer);
+        }
+        if (r == -EHOSTDOWN)
+            break;
+    }
+    return status;
+}
+
+int
+kh_cmd_rm(struct kh_cli *cli, const struct kh_args *args, struct kh_error *err)
+{
+    (void)err;
+    return each(cli, args, "DELETE", NULL);
+}
+
+int
+kh_cmd_start(struct kh_cli *cli, const struct kh_args *args, struct kh_error *err)
+{
+    (void)err;
+    return each(cli, args, "POST", "start");
+}
+
+int
+kh_cmd_stop(struct kh_cli *cli, const struct kh_args *args, struct kh_error *err)
+{
+    (void)err;
+    return each(cli, args, "POST", "stop");
+}

@@ -1,0 +1,84 @@
+#include "kernelhost/cli/limits.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/clean.h"
+#include "kernelhost/cli/size.h"
+#include "protocol/link/broker.h"
+
+#define PIDS_LOW  16
+#define PIDS_HIGH 32768
+
+static int
+read_image(const char *text, json_t **ret, struct kh_error *err)
+{
+    char fixed[KH_IMAGE_NAME_SIZE] = {0};
+
+    if (strlen(text) < sizeof(fixed))
+        memcpy(fixed, text, strlen(text));
+    if (!kh_image_name_valid(fixed))
+        return kh_fail(err, EINVAL,
+                       "'%.80s' is no image name (hint: kernelhost image ls)", text);
+    *ret = json_string(text);
+    return 0;
+}
+
+static int
+read_memory(const char *text, json_t **ret, struct kh_error *err)
+{
+    uint64_t bytes;
+    int r = kh_size_parse(text, &bytes, err);
+
+    if (r == 0)
+        *ret = json_integer((json_int_t)bytes);
+    return r;
+}
+
+static int
+read_cpus(const char *text, json_t **ret, struct kh_error *err)
+{
+    uint32_t milli;
+    int r = kh_cpus_parse(text, &milli, err);
+
+    if (r == 0)
+        *ret = json_real(milli / 1000.0);
+    return r;
+}
+
+static int
+read_pids(const char *text, json_t **ret, struct kh_error *err)
+{
+    uint64_t count;
+    int r =
+        kh_count_parse("number of processes", text, PIDS_LOW, PIDS_HIGH, &count, err);
+
+    if (r == 0)
+        *ret = json_integer((json_int_t)count);
+    return r;
+}
+
+int
+kh_limits_read(const struct kh_args *args, json_t *body, struct kh_error *err)
+{
+    static const struct {
+        const char *name;
+        int (*read)(const char *, json_t **, struct kh_error *);
+    } rows[] = {{"image", read_image},
+                {"memory", read_memory},
+                {"cpus", read_cpus},
+                {"pids", read_pids}};
+    size_t i;
+
+    for (i = 0; i < KH_COUNT(rows); i++) {
+        const char *text = kh_args_get(args, rows[i].name);
+        json_t *value = NULL;
+
+        if (!text)
+            continue;
+        if (rows[i].read(text, &value, err) < 0)
+            return kh_fail_in(err, "option '--%s'", rows[i].name);
+        json_object_set_new(body, rows[i].name, value);
+    }
+    return 0;
+}

@@ -1,0 +1,23 @@
+/* limits: the options that say what a new sandbox may use. */
+#ifndef KH_CLI_LIMITS_H
+#define KH_CLI_LIMITS_H
+
+#include <jansson.h>
+
+#include "base/error.h"
+#include "kernelhost/cli/option.h"
+
+/* Rows for a command's table. */
+#define KH_LIMIT_OPTIONS                                                               \
+    {"image", 'i', "IMAGE", "image to start from (default)"},                          \
+        {"memory", 'm', "SIZE", "memory limit: 512M, 1.5G"},                           \
+        {"cpus", 0, "N", "processors: 1, 0.5"},                                        \
+    {                                                                                  \
+        "pids", 0, "N", "processes and threads"                                        \
+    }
+
+/* Checks those that were given and puts them into BODY as doc/api.md wants
+ * them. -EINVAL names the bad one. */
+int kh_limits_read(const struct kh_args *args, json_t *body, struct kh_error *err);
+
+#endif

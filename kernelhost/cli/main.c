@@ -1,0 +1,311 @@
+#include "kernelhost/cli/cli.h"
+
+#include <curl/curl.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clean.h"
+#include "base/fd.h"
+#include "base/mem.h"
+#include "kernelhost/cli/text.h"
+
+#define NO_OPTIONS NULL
+#define ANY        ((unsigned)-1)
+
+/* Every command there is. "help", the man page and the completion show them in
+ * this order; tests/structure/test_cli_docs.sh compares the three. */
+const struct kh_command kh_commands[] = {
+    {"serve", "[--foreground] [-- KERNELHOSTD-OPTION...]",
+     "run the host for a state directory",
+     "Stays in the foreground and logs to standard error; ends with Ctrl-C or "
+     "SIGTERM.\n"
+     "What stands behind -- is passed to kernelhostd.",
+     kh_options_serve, 0, ANY, 0, 0, kh_cmd_serve},
+    {"create", "[NAME] [--image IMAGE] [--memory SIZE] [--cpus N] [--pids N]",
+     "make a sandbox and print its name",
+     "NAME has 1 to 56 lower-case letters, digits and inner hyphens. Without one the\n"
+     "host makes one. Sizes end in K, M or G (of 1024).",
+     kh_options_create, 0, 1, 0, 0, kh_cmd_create},
+    {"ls", "[-q]", "list the sandboxes", NULL, kh_options_ls, 0, 0, 0, 0, kh_cmd_ls},
+    {"show", "NAME", "tell everything about a sandbox", NULL, NO_OPTIONS, 1, 1, 0, 0,
+     kh_cmd_show},
+    {"rm", "NAME...", "remove sandboxes with all they hold", NULL, NO_OPTIONS, 1, ANY,
+     0, 0, kh_cmd_rm},
+    {"start", "NAME...", "start stopped sandboxes", NULL, NO_OPTIONS, 1, ANY, 0, 0,
+     kh_cmd_start},
+    {"stop", "NAME...", "stop sandboxes: processes end, files stay", NULL, NO_OPTIONS,
+     1, ANY, 0, 0, kh_cmd_stop},
+    {"run", "NAME [-c CODE | FILE.py | NOTEBOOK.ipynb [-o OUT.ipynb] | -]",
+     "run code or a notebook in a sandbox's kernel",
+     "Variables stay: the next run finds them. Without code or file (or with -) the "
+     "code\n"
+     "is read from standard input. Ctrl-C interrupts the code, a second one leaves it\n"
+     "running. With -o the outputs go into OUT.ipynb, and one line a cell to standard\n"
+     "error; cells tagged skip-execution are skipped, an error in a cell tagged\n"
+     "raises-exception is accepted.",
+     kh_options_run, 1, 2, 0, 0, kh_cmd_run},
+    {"exec", "NAME [--cwd DIR] [--env NAME=VALUE] -- COMMAND [ARGUMENT...]",
+     "run a command in a sandbox",
+     "Its output and exit status are ours; a signal counts as 128 and its number.\n"
+     "Standard input is passed on when it is no terminal.",
+     kh_options_exec, 2, ANY, 2, 0, kh_cmd_exec},
+    {"connect", "NAME [--tcp] [--kernel ID]",
+     "print the path of a Jupyter connection file",
+     "For jupyter console --existing FILE and every other client. Starts the sandbox "
+     "and\n"
+     "a kernel when there is none.",
+     kh_options_connect, 1, 1, 0, 0, kh_cmd_connect},
+    {"kernel", "-f FILE [--image IMAGE] [--memory SIZE] [--cpus N] [--pids N]",
+     "be the kernel process that a Jupyter program starts",
+     "What kernelspecs call. Makes a sandbox of its own, serves the endpoints in the\n"
+     "connection file and stays as long as the kernel.",
+     kh_options_kernel, 0, 0, 0, 0, kh_cmd_kernel},
+    {"kernelspec install",
+     "[--user | --prefix DIR | --sys-prefix] [--name NAME] [--display-name TEXT]",
+     "offer sandboxed kernels to Jupyter on this machine",
+     "Without --user, --prefix or --sys-prefix it is installed for everybody, under\n"
+     "/usr/local/share/jupyter. Limits that are given apply to each of its kernels.",
+     kh_options_kernelspec, 0, 0, 0, 0, kh_cmd_kernelspec_install},
+    {"kernelspec list", "", "list the kernelspecs that start our kernels", NULL,
+     NO_OPTIONS, 0, 0, 0, KH_COMMAND_ANYONE, kh_cmd_kernelspec_list},
+    {"kernelspec remove", "NAME [--user | --prefix DIR | --sys-prefix]",
+     "remove a kernelspec that install made", NULL, kh_options_kernelspec_remove, 1, 1,
+     0, 0, kh_cmd_kernelspec_remove},
+    {"image ls", "", "list the images", NULL, NO_OPTIONS, 0, 0, 0, 0, kh_cmd_image_ls},
+    {"doctor", "", "tell whether this machine can run sandboxes",
+     "One line a fact: ok, warn or fail, and the cure. Fails when a fact does.",
+     NO_OPTIONS, 0, 0, 0, KH_COMMAND_ANYONE, kh_cmd_doctor},
+    {"version", "", "print the version", NULL, NO_OPTIONS, 0, 0, 0, KH_COMMAND_ANYONE,
+     kh_cmd_version},
+    {"help", "[COMMAND]", "explain a command, or list them", NULL, NO_OPTIONS, 0, 2, 0,
+     KH_COMMAND_ANYONE, kh_cmd_help},
+    {0},
+};
+
+const struct kh_option kh_global_options[] = {
+    {"state", 0, "DIR", "state directory of the host", false},
+    {"json", 0, NULL, "print JSON", false},
+    {"help", 'h', NULL, "explain the command", false},
+    {0},
+};
+
+const struct kh_command *
+kh_command_find(const char *name)
+{
+    const struct kh_command *c;
+
+    for (c = kh_commands; c->name; c++)
+        if (!strcmp(c->name, name))
+            return c;
+    return NULL;
+}
+
+void
+kh_cli_complain(const struct kh_error *err)
+{
+    struct kh_buf line = KH_BUF_INIT;
+
+    kh_buf_addf(&line, "kernelhost: ");
+    kh_text_safe(&line, err->text, strlen(err->text));
+    kh_buf_add(&line, "\n", 1);
+    kh_fd_write_full(STDERR_FILENO, kh_buf_ptr(&line), kh_buf_len(&line));
+    kh_buf_release(&line);
+}
+
+int
+kh_cli_exit_status(int code)
+{
+    static const struct {
+        int code, status;
+    } map[] = {{EINVAL, KH_EXIT_USAGE},
+               {ENOENT, KH_EXIT_NOT_FOUND},
+               {EEXIST, KH_EXIT_CONFLICT},
+               {EHOSTDOWN, KH_EXIT_NO_HOST}};
+    size_t i;
+
+    for (i = 0; i < KH_COUNT(map); i++)
+        if (map[i].code == code)
+            return map[i].status;
+    return KH_EXIT_FAILURE;
+}
+
+/* True for the first word of commands with two: "kernelspec". */
+static bool
+is_group(const char *word)
+{
+    const struct kh_command *c;
+    size_t length = strlen(word);
+
+    for (c = kh_commands; c->name; c++)
+        if (!strncmp(c->name, word, length) && c->name[length] == ' ')
+            return true;
+    return false;
+}
+
+int
+kh_command_unknown(const char *word, struct kh_error *err)
+{
+    const char *names[64];
+    const struct kh_command *c;
+    const char *near;
+    size_t count = 0, length = strlen(word);
+
+    for (c = kh_commands; c->name; c++) {
+        if (!strncmp(c->name, word, length) && c->name[length] == ' ')
+            return kh_fail(err, EINVAL,
+                           "'%.80s' needs one more word (hint: kernelhost %s)", word,
+                           c->name);
+        if (count + 1 < KH_COUNT(names))
+            names[count++] = c->name;
+    }
+    names[count] = NULL;
+    near = kh_nearest(word, names);
+    return kh_fail(err, EINVAL, "unknown command '%.80s' (hint: kernelhost %s)", word,
+                   near ? near : "help");
+}
+
+/* Finds the command in the first word or two; *at moves behind it. */
+static int
+find_command(char **argv, int argc, int *at, const struct kh_command **ret,
+             struct kh_error *err)
+{
+    const struct kh_command *command = kh_command_find(argv[*at]);
+    AUTO_FREE char *two = NULL;
+
+    if (!command && *at + 1 < argc) {
+        two = kh_xasprintf("%s %s", argv[*at], argv[*at + 1]);
+        command = kh_command_find(two);
+    }
+    if (!command && two && argv[*at + 1][0] != '-' && is_group(argv[*at]))
+        return kh_command_unknown(two, err);
+    if (!command)
+        return kh_command_unknown(argv[*at], err);
+    *at += two ? 2 : 1;
+    *ret = command;
+    return 0;
+}
+
+static int
+check_words(const struct kh_command *c, const struct kh_args *args,
+            struct kh_error *err)
+{
+    if (args->words < c->min)
+        return kh_fail(err, EINVAL, "arguments are missing (hint: kernelhost %s %s)",
+                       c->name, c->synopsis);
+    if (args->words > c->max)
+        return kh_fail(err, EINVAL,
+                       "'%.80s' is one argument too many (hint: kernelhost %s %s)",
+                       args->word[c->max], c->name, c->synopsis);
+    return 0;
+}
+
+static int
+check_root(const struct kh_command *c, struct kh_error *err)
+{
+    if (c->flags & KH_COMMAND_ANYONE || geteuid() == 0)
+        return 0;
+    return kh_fail(err, EPERM,
+                   "kernelhost needs root for now (hint: sudo kernelhost %s ...)",
+                   c->name);
+}
+
+static void
+take_globals(struct kh_cli *cli, const struct kh_args *args)
+{
+    const char *state = kh_args_get(args, "state");
+
+    if (state) {
+        cli->state = state;
+        cli->state_given = true;
+    }
+    cli->json = cli->json || kh_args_has(args, "json");
+}
+
+/* What may stand in front of the command. Returns the number of words read. */
+static int
+read_front(int argc, char **argv, struct kh_cli *cli,
+           const struct kh_command **ret_command, struct kh_error *err)
+{
+    const struct kh_option *tables[] = {kh_global_options, NULL};
+    struct kh_args args;
+    int r, at = 0;
+
+    while (at < argc && argv[at][0] == '-') {
+        if (!strcmp(argv[at], "--version"))
+            *ret_command = kh_command_find("version");
+        else if (!strcmp(argv[at], "--state"))
+            at++;
+        at++;
+        if (*ret_command)
+            return at;
+    }
+    r = kh_args_parse(tables, 0, at < argc ? at : argc, argv, &args, err);
+    if (r < 0)
+        return r;
+    take_globals(cli, &args);
+    if (kh_args_has(&args, "help"))
+        *ret_command = kh_command_find("help");
+    kh_args_release(&args);
+    return at;
+}
+
+static int
+run(int argc, char **argv, struct kh_error *err)
+{
+    const char *environment = getenv("KERNELHOST_STATE");
+    struct kh_cli cli = {.state =
+                             environment && *environment ? environment : KH_STATEDIR};
+    const struct kh_option *tables[] = {kh_global_options, NULL, NULL};
+    const struct kh_command *command = NULL;
+    struct kh_args args = {0};
+    int at = read_front(argc, argv, &cli, &command, err);
+    int r = at < 0 ? at : 0;
+
+    if (r == 0 && !command && at >= argc)
+        return kh_fail(err, EINVAL, "no command (hint: kernelhost help)");
+    if (r == 0 && !command)
+        r = find_command(argv, argc, &at, &command, err);
+    if (r < 0)
+        return r;
+    if (command->options) {
+        tables[0] = command->options;
+        tables[1] = kh_global_options;
+    }
+    r = kh_args_parse(tables, command->literal, argc - at, argv + at, &args, err);
+    if (r < 0)
+        return r;
+    take_globals(&cli, &args);
+    if (kh_args_has(&args, "help")) {
+        struct kh_args about = {.word = (const char *[]){command->name}, .words = 1};
+
+        r = kh_cmd_help(&cli, &about, err);
+    } else {
+        r = check_words(command, &args, err);
+        if (r == 0)
+            r = check_root(command, err);
+        if (r == 0)
+            r = command->run(&cli, &args, err);
+    }
+    kh_args_release(&args);
+    return r;
+}
+
+int
+main(int argc, char **argv)
+{
+    struct kh_error err = {0};
+    int r;
+
+    curl_global_init(CURL_GLOBAL_DEFAULT);
+    r = run(argc - 1, argv + 1, &err);
+    if (r < 0) {
+        if (err.text[0])
+            kh_cli_complain(&err);
+        r = kh_cli_exit_status(err.code);
+    }
+    curl_global_cleanup();
+    return r;
+}

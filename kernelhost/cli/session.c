@@ -1,0 +1,250 @@
+#include "kernelhost/cli/session.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/mem.h"
+#include "kernelhost/cli/http.h"
+#include "protocol/jupyter/jsontree.h"
+
+/* Signals are blocked meanwhile: a host that hangs must not hold the user. */
+#define INTERRUPT_MS 15000
+
+struct kh_session {
+    const struct kh_cli *cli;
+    struct kh_http *http;
+    char *sandbox;
+    char *kernel; /* its id */
+    int sigfd;
+    sigset_t old_mask;
+};
+
+/* The cell that runs. */
+struct cell {
+    struct kh_session *session;
+    kh_message_fn *message;
+    void *arg;
+    struct kh_cell_end end;
+    bool replied;
+};
+
+/* The kernel of a language is called like it, with or without a number. */
+static bool
+speaks(const json_t *kernel, const char *language)
+{
+    const char *name = kh_http_text(kernel, "name");
+    size_t length = strlen(language);
+
+    return !strncmp(name, language, length) &&
+           strspn(name + length, "0123456789") == strlen(name + length);
+}
+
+static const json_t *
+pick_kernel(const json_t *kernels, const char *language, bool dead)
+{
+    const json_t *kernel;
+    size_t i;
+
+    json_array_foreach(
+        kernels, i, kernel) if (speaks(kernel, language) &&
+                                dead == !strcmp(kh_http_text(kernel, "execution_state"),
+                                                "dead")) return kernel;
+    return NULL;
+}
+
+/* POSTs to a route of the sandbox; *ret_answer is a new reference. */
+static int
+post(struct kh_session *s, const char *rest, json_t *body, json_t **ret_answer,
+     struct kh_error *err)
+{
+    AUTO_FREE char *path = NULL;
+    int r = kh_http_path(s->sandbox, rest, &path, err);
+
+    return r < 0 ? r : kh_http_call(s->http, "POST", path, body, ret_answer, err);
+}
+
+/* A living kernel of the language: one there is, a dead one started again, or a
+ * new one. *ret_kernel is a new reference. */
+static int
+get_kernel(struct kh_session *s, json_t *kernels, const char *language,
+           json_t **ret_kernel, struct kh_error *err)
+{
+    AUTO_JSON json_t *body = NULL;
+    AUTO_FREE char *restart = NULL;
+    const json_t *kernel = pick_kernel(kernels, language, false);
+
+    if (kernel) {
+        *ret_kernel = json_incref((json_t *)kernel);
+        return 0;
+    }
+    kernel = pick_kernel(kernels, language, true);
+    if (kernel) {
+        restart = kh_xasprintf("kernels/%s/restart", kh_http_text(kernel, "id"));
+        return post(s, restart, NULL, ret_kernel, err);
+    }
+    body = json_pack("{s:s}", "language", language);
+    return post(s, "kernels", body, ret_kernel, err);
+}
+
+static int
+find_kernel(struct kh_session *s, const char *language, struct kh_error *err)
+{
+    AUTO_FREE char *path = NULL;
+    AUTO_JSON json_t *sandbox = NULL, *started = NULL, *kernel = NULL;
+    int r = kh_http_path(s->sandbox, NULL, &path, err);
+
+    if (r == 0)
+        r = kh_http_call(s->http, "GET", path, NULL, &sandbox, err);
+    if (r >= 0 && !strcmp(kh_http_text(sandbox, "state"), "stopped"))
+        r = post(s, "start", NULL, &started, err);
+    if (r >= 0)
+        r = get_kernel(s, json_object_get(started ? started : sandbox, "kernels"),
+                       language, &kernel, err);
+    if (r < 0)
+        return r;
+    if (!*kh_http_text(kernel, "id"))
+        return kh_fail(err, EBADMSG, "the host's answer names no kernel");
+    s->kernel = kh_xstrdup(kh_http_text(kernel, "id"));
+    return 0;
+}
+
+int
+kh_session_open(const struct kh_cli *cli, const char *sandbox, const char *language,
+                struct kh_session **ret_session, struct kh_error *err)
+{
+    AUTO(kh_session) struct kh_session *s = kh_xcalloc(1, sizeof(*s));
+    sigset_t mask;
+    int r;
+
+    s->cli = cli;
+    s->sigfd = -1;
+    s->http = kh_http_new(cli->state);
+    s->sandbox = kh_xstrdup(sandbox);
+    r = find_kernel(s, language, err);
+    if (r < 0)
+        return r;
+    sigemptyset(&mask);
+    sigaddset(&mask, SIGINT);
+    sigaddset(&mask, SIGTERM);
+    sigaddset(&mask, SIGHUP);
+    sigprocmask(SIG_BLOCK, &mask, &s->old_mask);
+    s->sigfd = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (s->sigfd < 0)
+        return kh_fail_errno(err, "cannot watch for signals");
+    *ret_session = STEAL_PTR(s);
+    return 0;
+}
+
+void
+kh_session_free(struct kh_session *s)
+{
+    if (!s)
+        return;
+    if (s->sigfd >= 0)
+        sigprocmask(SIG_SETMASK, &s->old_mask, NULL);
+    kh_fd_close(&s->sigfd);
+    kh_http_free(s->http);
+    free(s->sandbox);
+    free(s->kernel);
+    free(s);
+}
+
+static int
+on_signal(int fd, void *arg, struct kh_error *err)
+{
+    struct cell *cell = arg;
+    struct kh_session *s = cell->session;
+    AUTO(kh_http) struct kh_http *side = NULL;
+    AUTO_FREE char *rest = NULL, *path = NULL;
+    struct signalfd_siginfo info;
+    int r;
+
+    if (read(fd, &info, sizeof(info)) != sizeof(info))
+        return 0;
+    if (cell->end.interrupted || info.ssi_signo != SIGINT) {
+        cell->end.status = KH_CELL_LEFT;
+        cell->end.signal = (int)info.ssi_signo;
+        return 1;
+    }
+    cell->end.interrupted = true;
+    /* The stream holds the session's own connection. */
+    side = kh_http_new(s->cli->state);
+    kh_http_set_timeout(side, INTERRUPT_MS);
+    rest = kh_xasprintf("kernels/%s/interrupt", s->kernel);
+    kh_http_path(s->sandbox, rest, &path, NULL);
+    r = kh_http_call(side, "POST", path, NULL, NULL, err);
+    return r < 0 ? r : 0;
+}
+
+static void
+take_reply(struct cell *cell, json_t *content)
+{
+    static const struct {
+        const char *text;
+        enum kh_cell_status status;
+    } map[] = {{"ok", KH_CELL_OK}, {"aborted", KH_CELL_ABORTED}};
+    const char *status = kh_http_text(content, "status");
+    size_t i;
+
+    cell->end.status = KH_CELL_ERROR;
+    for (i = 0; i < KH_COUNT(map); i++)
+        if (!strcmp(status, map[i].text))
+            cell->end.status = map[i].status;
+    if (json_is_integer(json_object_get(content, "execution_count")))
+        cell->end.execution_count =
+            json_integer_value(json_object_get(content, "execution_count"));
+    json_decref(cell->end.reply);
+    cell->end.reply = json_incref(content);
+    cell->replied = true;
+}
+
+static int
+on_line(json_t *line, const char *text, size_t size, void *arg, struct kh_error *err)
+{
+    struct cell *cell = arg;
+    json_t *content = json_object_get(line, "content");
+    const char *type = kh_http_text(json_object_get(line, "header"), "msg_type");
+
+    if (!json_is_object(content) && *kh_http_text(line, "message"))
+        return kh_fail(err, EIO, "%s", kh_http_text(line, "message"));
+    if (!json_is_object(content) || !*type)
+        return kh_fail(err, EBADMSG, "the host sent a line that is no Jupyter message");
+    if (!strcmp(type, "execute_reply"))
+        take_reply(cell, content);
+    cell->message(line, text, size, cell->arg);
+    return 0;
+}
+
+int
+kh_session_execute(struct kh_session *s, const char *code, size_t size,
+                   bool stop_on_error, kh_message_fn *message, void *arg,
+                   struct kh_cell_end *ret_end, struct kh_error *err)
+{
+    struct cell cell = {
+        .session = s, .message = message, .arg = arg, .end.execution_count = -1};
+    struct kh_http_watch watch = {s->sigfd, on_signal};
+    AUTO_FREE char *path = NULL;
+    AUTO_JSON json_t *text = json_stringn(code, size);
+    AUTO_JSON json_t *body = NULL;
+    int r;
+
+    if (!text)
+        return kh_fail(err, EINVAL, "the code is not UTF-8 text");
+    body = json_pack("{s:O, s:s, s:b}", "code", text, "kernel", s->kernel,
+                     "stop_on_error", stop_on_error);
+    r = kh_http_path(s->sandbox, "run", &path, err);
+    if (r == 0)
+        r = kh_http_stream(s->http, path, body, &watch, 1, on_line, &cell, err);
+    if (r == 0 && !cell.replied)
+        r = kh_fail(err, ECONNRESET, "the host ended the run before its reply came");
+    if (r < 0)
+        json_decref(cell.end.reply);
+    else
+        *ret_end = cell.end;
+    return r < 0 ? r : 0;
+}
