@@ -1,7 +1,9 @@
 /* kernelhostd: the privileged process. One thread, poll and signalfd; no network
  * byte, no JSON, no ZeroMQ ever reaches it. See doc/architecture.md. */
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
+#include <linux/close_range.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -9,6 +11,7 @@
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -27,6 +30,7 @@ struct daemon {
     int signals;
     bool stopping;
     bool told_ready;
+    bool failed; /* ends by itself, not because it was told to */
 };
 
 static void
@@ -91,8 +95,10 @@ gateway_ended(struct daemon *d, int status)
     if (d->stopping)
         return;
     kh_log(KH_LOG_ERROR, "the gateway ended status=0x%x, starting it again", status);
-    if (start_gateway(d) < 0)
+    if (start_gateway(d) < 0) {
+        d->failed = true;
         kill(getpid(), SIGTERM);
+    }
 }
 
 static void
@@ -217,6 +223,21 @@ run(struct daemon *d)
     }
 }
 
+/* Whoever starts it may have left descriptors open, or 0, 1 or 2 closed: neither
+ * may reach a sandbox, and no log line may land in a file of ours. */
+static void
+clean_descriptors(void)
+{
+    int fd;
+
+    syscall(SYS_close_range, 3, ~0u, 0);
+    do
+        fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd < 3);
+    if (fd >= 0)
+        close(fd);
+}
+
 static void
 usage(FILE *out)
 {
@@ -236,6 +257,7 @@ serve(const char *state, const char *kit, const char *gateway, uint32_t id_base)
 
     d.broker.sock = d.gateway.broker = d.gateway.api = -1;
     umask(022);
+    clean_descriptors();
     if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
         files.rlim_cur = files.rlim_max;
         (void)setrlimit(RLIMIT_NOFILE, &files);
@@ -258,7 +280,7 @@ serve(const char *state, const char *kit, const char *gateway, uint32_t id_base)
     kh_host_close(&d.host);
     close(d.signals);
     kh_log(KH_LOG_INFO, "stopped");
-    return r < 0 || !d.stopping;
+    return r < 0 || d.failed || !d.stopping;
 }
 
 int
