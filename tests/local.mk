@@ -89,3 +89,43 @@ tests_unit_test_cli_option_SOURCES = tests/unit/test_cli_option.c
 tests_unit_test_cli_option_LDADD = $(CLI_TEST_LIBS)
 tests_unit_test_cli_text_SOURCES = tests/unit/test_cli_text.c
 tests_unit_test_cli_text_LDADD = $(CLI_TEST_LIBS)
+
+# Fuzz targets. Plain builds replay the corpus in make check; --enable-fuzzing
+# links them with libFuzzer instead.
+FUZZ_TARGETS = \
+	tests/fuzz/fuzz_connfile \
+	tests/fuzz/fuzz_frame \
+	tests/fuzz/fuzz_json \
+	tests/fuzz/fuzz_schema \
+	tests/fuzz/fuzz_utf8 \
+	tests/fuzz/fuzz_wire
+check_PROGRAMS += $(FUZZ_TARGETS)
+EXTRA_DIST += tests/fuzz/corpus
+if FUZZING
+FUZZ_MAIN = tests/fuzz/fuzz.h
+LINK_FUZZ = $(AM_LDFLAGS) -fsanitize=fuzzer
+else
+FUZZ_MAIN = tests/fuzz/fuzz.h tests/fuzz/standalone.c
+LINK_FUZZ = $(AM_LDFLAGS)
+TESTS += $(FUZZ_TARGETS)
+endif
+
+tests_fuzz_fuzz_connfile_SOURCES = tests/fuzz/fuzz_connfile.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_connfile_LDADD = $(JUPYTER_TEST_LIBS)
+tests_fuzz_fuzz_connfile_LDFLAGS = $(LINK_FUZZ)
+tests_fuzz_fuzz_frame_SOURCES = tests/fuzz/fuzz_frame.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_frame_LDADD = $(JUPYTER_TEST_LIBS)
+tests_fuzz_fuzz_frame_LDFLAGS = $(LINK_FUZZ)
+tests_fuzz_fuzz_json_SOURCES = tests/fuzz/fuzz_json.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_json_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
+tests_fuzz_fuzz_json_LDADD = $(JUPYTER_TEST_LIBS)
+tests_fuzz_fuzz_json_LDFLAGS = $(LINK_FUZZ)
+tests_fuzz_fuzz_schema_SOURCES = tests/fuzz/fuzz_schema.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_schema_LDADD = $(JUPYTER_TEST_LIBS)
+tests_fuzz_fuzz_schema_LDFLAGS = $(LINK_FUZZ)
+tests_fuzz_fuzz_utf8_SOURCES = tests/fuzz/fuzz_utf8.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_utf8_LDADD = $(JUPYTER_TEST_LIBS)
+tests_fuzz_fuzz_utf8_LDFLAGS = $(LINK_FUZZ)
+tests_fuzz_fuzz_wire_SOURCES = tests/fuzz/fuzz_wire.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_wire_LDADD = $(JUPYTER_TEST_LIBS)
+tests_fuzz_fuzz_wire_LDFLAGS = $(LINK_FUZZ)

@@ -95,7 +95,7 @@ kh_connfile_parse(struct kh_slice json, struct kh_connfile *ret_file,
 {
     struct kh_json_value values[KH_COUNT(fields)];
     const char *names[KH_COUNT(fields)];
-    struct kh_connfile file = {.transport = "tcp", .signature_scheme = KH_SIGN_SCHEME};
+    struct kh_connfile file = {.transport = "tcp"};
     size_t i;
     int r;
 
@@ -108,6 +108,8 @@ kh_connfile_parse(struct kh_slice json, struct kh_connfile *ret_file,
     r = kh_json_find(json, names, KH_COUNT(fields), values, err);
     for (i = 0; i < KH_COUNT(fields) && r == 0; i++)
         r = take_field(&fields[i], values[i], &file, err);
+    if (!file.signature_scheme[0])
+        memcpy(file.signature_scheme, KH_SIGN_SCHEME, sizeof(KH_SIGN_SCHEME));
     if (r < 0)
         kh_fail_in(err, "connection file");
     else
