@@ -1,6 +1,7 @@
 #include "kernelhost/cli/cli.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -121,7 +122,8 @@ add_stdin(const struct kh_args *args, json_t *body, struct kh_error *err)
     size_t size;
     int r;
 
-    if (kh_args_has(args, "no-stdin") || isatty(STDIN_FILENO))
+    if (kh_args_has(args, "no-stdin") || isatty(STDIN_FILENO) ||
+        fcntl(STDIN_FILENO, F_GETFD) < 0)
         return 0;
     r = kh_notebook_read_file("-", &data, &size, err);
     if (r < 0)

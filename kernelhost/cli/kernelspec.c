@@ -123,7 +123,8 @@ make_argv(const struct kh_cli *cli, const struct kh_args *args, json_t *argv,
 static int
 write_spec(const char *dir, const json_t *spec, struct kh_error *err)
 {
-    AUTO_FREE char *text = json_dumps(spec, JSON_INDENT(1));
+    AUTO_FREE char *json = json_dumps(spec, JSON_INDENT(1));
+    AUTO_FREE char *text = kh_xasprintf("%s\n", json);
     AUTO_FREE char *path = kh_xasprintf("%s/kernel.json", dir);
     size_t i;
     int r = make_dirs(dir, err);
