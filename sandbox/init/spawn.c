@@ -112,7 +112,7 @@ place_fds(const struct kh_spawn *plan, struct kh_error *err)
 
     for (i = 0; i < KH_COUNT(high); i++) {
         high[i] = plan->fd[i];
-        if (high[i] < 0 && i < 3)
+        if (i < 3 && high[i] < 0)
             high[i] = open("/dev/null", O_RDWR | O_CLOEXEC);
         if (high[i] < 0 && i == 3)
             continue;
