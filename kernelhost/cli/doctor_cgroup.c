@@ -53,20 +53,25 @@ mount_point(const char *type, const char *controller)
     return NULL;
 }
 
+static bool
+is_unified(const char *root, const char *controller)
+{
+    AUTO_FREE char *path = kh_xasprintf("%s/cgroup.controllers", root);
+    AUTO_FREE char *text = NULL;
+
+    return kh_fd_read_file(AT_FDCWD, path, PROC_FILE_MAX, &text, NULL, NULL) == 0 &&
+           has_word(text, " \n", controller);
+}
+
 /* Where CONTROLLER is: 2, 1, or 0 for nowhere. */
 static int
 version_of(const char *controller)
 {
     AUTO_FREE char *unified = mount_point("cgroup2", NULL);
-    AUTO_FREE char *path =
-        unified ? kh_xasprintf("%s/cgroup.controllers", unified) : NULL;
-    AUTO_FREE char *text = NULL, *v1 = NULL;
+    AUTO_FREE char *v1 = mount_point("cgroup", controller);
 
-    if (path &&
-        kh_fd_read_file(AT_FDCWD, path, PROC_FILE_MAX, &text, NULL, NULL) == 0 &&
-        has_word(text, " \n", controller))
+    if (unified && is_unified(unified, controller))
         return 2;
-    v1 = mount_point("cgroup", controller);
     return v1 ? 1 : 0;
 }
 

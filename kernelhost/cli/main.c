@@ -268,7 +268,7 @@ run(int argc, char **argv, struct kh_error *err)
         return kh_fail(err, EINVAL, "no command (hint: kernelhost help)");
     if (r == 0 && !command)
         r = find_command(argv, argc, &at, &command, err);
-    if (r < 0)
+    if (r < 0 || !command)
         return r;
     if (command->options) {
         tables[0] = command->options;

@@ -37,7 +37,7 @@ run_code(struct kh_run *run, const char *code, size_t size, struct kh_error *err
 {
     AUTO(kh_session) struct kh_session *session = NULL;
     AUTO_JSON json_t *reply = NULL;
-    struct kh_cell_end end;
+    struct kh_cell_end end = {0};
     int r = kh_session_open(run->cli, run->sandbox,
                             run->language ? run->language : "python", &session, err);
 

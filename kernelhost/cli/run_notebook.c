@@ -103,7 +103,7 @@ run_cell(struct book *book, json_t *cell, const struct kh_buf *source,
     bool tolerated =
         book->run->allow_errors || kh_notebook_has_tag(cell, "raises-exception");
     AUTO_JSON json_t *reply = NULL;
-    struct kh_cell_end end;
+    struct kh_cell_end end = {0};
     double since = seconds();
     int r;
 

@@ -154,15 +154,26 @@ kh_session_free(struct kh_session *s)
     free(s);
 }
 
+/* Over a connection of its own: the stream holds the session's. */
+static int
+interrupt(struct kh_session *s, struct kh_error *err)
+{
+    AUTO(kh_http) struct kh_http *side = kh_http_new(s->cli->state);
+    AUTO_FREE char *rest = kh_xasprintf("kernels/%s/interrupt", s->kernel);
+    AUTO_FREE char *path = NULL;
+    int r = kh_http_path(s->sandbox, rest, &path, err);
+
+    kh_http_set_timeout(side, INTERRUPT_MS);
+    if (r == 0)
+        r = kh_http_call(side, "POST", path, NULL, NULL, err);
+    return r < 0 ? r : 0;
+}
+
 static int
 on_signal(int fd, void *arg, struct kh_error *err)
 {
     struct cell *cell = arg;
-    struct kh_session *s = cell->session;
-    AUTO(kh_http) struct kh_http *side = NULL;
-    AUTO_FREE char *rest = NULL, *path = NULL;
     struct signalfd_siginfo info;
-    int r;
 
     if (read(fd, &info, sizeof(info)) != sizeof(info))
         return 0;
@@ -172,13 +183,7 @@ on_signal(int fd, void *arg, struct kh_error *err)
         return 1;
     }
     cell->end.interrupted = true;
-    /* The stream holds the session's own connection. */
-    side = kh_http_new(s->cli->state);
-    kh_http_set_timeout(side, INTERRUPT_MS);
-    rest = kh_xasprintf("kernels/%s/interrupt", s->kernel);
-    kh_http_path(s->sandbox, rest, &path, NULL);
-    r = kh_http_call(side, "POST", path, NULL, NULL, err);
-    return r < 0 ? r : 0;
+    return interrupt(cell->session, err);
 }
 
 static void

@@ -120,19 +120,9 @@ sizes_shown(void)
 static void
 base64(void)
 {
-    static const char *const bad[] = {"A",
-                                      "AA",
-                                      "AAA",
-                                      "AA=",
-                                      "A===",
-                                      "AA=A",
-                                      "====",
-                                      "A*==",
-                                      "AAAA=",
-                                      "AAAAA",
-                                      "AA==AA==",
-                                      "\x80"
-                                      "AAA"};
+    static const char *const bad[] = {
+        "A",    "AA",   "AAA",   "AA=",   "A===",     "AA=A",
+        "====", "A*==", "AAAA=", "AAAAA", "AA==AA==", "\200AAA"};
     static const char *const texts[] = {"",     "f",     "fo",    "foo",
                                         "foob", "fooba", "foobar"};
     static const char *const codes[] = {"",         "Zg==",     "Zm8=",    "Zm9v",
