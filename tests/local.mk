@@ -19,7 +19,7 @@ EXTRA_DIST += examples/run_notebook.py tests/peer/build tests/peer/requirements.
 	tests/job.sh tests/lib.sh tests/run \
 	tests/structure/test_binaries.sh tests/structure/test_files.sh \
 	tests/structure/test_includes.sh tests/structure/test_man.sh \
-	tests/tools/analysis tests/tools/analysis.h \
+	tests/tools/analysis tests/tools/analysis.h tests/tools/cppcheck.cfg \
 	tests/tools/dist tests/tools/each.sh tests/tools/fuzz tests/tools/sanitizers \
 	tests/tools/unit tests/tools/valgrind
 
