@@ -39,7 +39,7 @@ JUPYTER_TESTS = \
 JUPYTER_TEST_LIBS = libjupyter.a liblink.a libbase.a $(JANSSON_LIBS) $(CRYPTO_LIBS)
 check_PROGRAMS += $(JUPYTER_TESTS)
 TESTS += $(JUPYTER_TESTS)
-EXTRA_DIST += tests/data.h tests/data/record-wire.py tests/data/connfile \
+EXTRA_DIST += tests/data.h tests/data/README.md tests/data/record-wire.py tests/data/connfile \
 	tests/data/json tests/data/wire
 
 tests_unit_test_connfile_SOURCES = tests/unit/test_connfile.c

@@ -58,7 +58,7 @@ struct kh_wire {
 
 /* Takes COUNT frames apart. REPLAY may be NULL (a test, a client). Returns
  * KH_WIRE_OK and fills *ret_wire, whose slices point into FRAMES' bytes; or the
- * fault, with a text in *err. */
+ * fault, with a text in *err, and what is in *ret_wire then means nothing. */
 enum kh_wire_fault kh_wire_parse(const struct kh_slice *frames, size_t count,
                                  struct kh_signer *signer, struct kh_replay *replay,
                                  struct kh_wire *ret_wire, struct kh_error *err);

@@ -146,6 +146,7 @@ int
 main(void)
 {
     struct kh_connfile a = sample(), b = sample();
+    struct kh_error err;
 
     each("connfile/valid", valid);
     each("connfile/invalid", invalid);
@@ -154,6 +155,11 @@ main(void)
     ok(strlen(a.key) == 64 && strspn(a.key, "0123456789abcdef") == 64,
        "a new key is 64 hexadecimal digits");
     ok(strcmp(a.key, b.key), "and another each time");
+    b.port[KH_CHANNEL_STDIN] = 0;
+    ok(kh_connfile_check(&b, &err) == -EINVAL && strstr(err.text, "'stdin_port'"),
+       "a port that was never set is found");
+    is_int(kh_connfile_parse((struct kh_slice){"{}", KH_CONNFILE_MAX + 1}, &b, &err),
+           -EBADMSG, "a text over the limit is refused unread");
     kh_connfile_wipe(&a);
     ok(!a.key[0] && !a.key[63], "wiping leaves nothing");
     return done();

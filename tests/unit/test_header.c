@@ -30,6 +30,8 @@ reading(void)
            -EBADMSG, "one without msg_type is refused");
     is_str(err.text, "header has no 'msg_type'", "with the reason");
     is_str(header.msg_id, "m", "and the output is left alone");
+    is_int(kh_header_parse((struct kh_slice){"{}", KH_HEADER_MAX + 1}, &header, &err),
+           -EBADMSG, "one over the limit is refused unread");
 }
 
 static void

@@ -5,8 +5,8 @@
 
 #include "tests/tap.h"
 
-/* RFC 4231 cases 1 and 2, RFC 2202 for MD5 and SHA-1 (case 2); the message is
- * cut into four frames, which must not matter. */
+/* RFC 4231 cases 1 and 2, RFC 2202 for MD5 and SHA-1 (case 2), Python's hmac for
+ * SHA-3; the message is cut into four frames, which must not matter. */
 static const struct {
     const char *scheme, *key, *parts[4], *signature;
 } vectors[] = {
@@ -40,6 +40,15 @@ static const struct {
      "Jefe",
      {"what do ya want ", "for nothing", "?", ""},
      "effcdf6ae5eb2fa2d27416d5f184df9c259a7c79"},
+    {"hmac-sha3_256",
+     "Jefe",
+     {"what do ya want ", "for nothing", "", "?"},
+     "c7d4072e788877ae3596bbb0da73b887c9171f93095b294ae857fbe2645e1ba5"},
+    {"hmac-sha3_512",
+     "Jefe",
+     {"what do ya want ", "for nothing", "", "?"},
+     "5a4bfeab6166427c7a3647b747292b8384537cdb89afb3bf5665e4c5e709350b"
+     "287baec921fd7ca0ee7a0c31d022a95e1fc92ba9d77df883960275beb4e62024"},
 };
 
 static void
