@@ -63,9 +63,12 @@ parse_fd(const char *text, int *ret_fd)
     return 0;
 }
 
+/* The descriptor is understood even if the rest is not, so that the failure
+ * reaches the one who waits. */
 static int
 parse(struct options *options, int argc, char **argv, struct kh_error *err)
 {
+    bool wrong = false;
     int i;
 
     for (i = 1; i < argc; i++) {
@@ -76,9 +79,9 @@ parse(struct options *options, int argc, char **argv, struct kh_error *err)
         else if (!strcmp(argv[i], "--runner") && i + 1 < argc)
             options->runners = argv[++i];
         else if (options->ready_fd >= 0 || parse_fd(argv[i], &options->ready_fd) < 0)
-            return kh_fail(err, EINVAL, "%s", usage);
+            wrong = true;
     }
-    return 0;
+    return wrong ? kh_fail(err, EINVAL, "%s", usage) : 0;
 }
 
 /* Every child that ended: kernels, commands, and orphans of the sandbox. */

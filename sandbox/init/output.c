@@ -58,8 +58,8 @@ pass(struct kh_output *output, uint64_t frames)
 
 /* As pass; what may be the start of a marker is settled by reading on. One read
  * settles it, unless somebody ends every 64 KiB with the start of one. */
-static void
-pass_settled(struct kh_output *output, uint64_t frames)
+void
+kh_output_pass(struct kh_output *output, uint64_t frames)
 {
     int i;
 
@@ -67,18 +67,19 @@ pass_settled(struct kh_output *output, uint64_t frames)
         kh_output_read(output);
 }
 
-void
-kh_output_flush(struct kh_output *output, uint64_t frames)
+bool
+kh_output_urgent(struct kh_output *output)
 {
     size_t held = kh_buf_len(&output->merge.raw);
 
     if (!held)
-        return;
+        return false;
     if (held >= KH_MERGE_MAX / 2 || !output->left ||
         kh_now() - output->flushed >= KH_OUTPUT_PAUSE)
-        pass_settled(output, frames);
-    else if (output->due == KH_NEVER)
+        return true;
+    if (output->due == KH_NEVER)
         output->due = output->flushed + KH_OUTPUT_PAUSE;
+    return false;
 }
 
 void
@@ -87,7 +88,7 @@ kh_output_until_frame(struct kh_output *output, uint64_t frames)
     size_t taken = 0, n;
 
     do {
-        pass_settled(output, frames);
+        kh_output_pass(output, frames);
         if (kh_buf_len(&output->merge.raw))
             return; /* parked at the marker */
         n = kh_output_read(output);
@@ -112,7 +113,7 @@ kh_output_drain(struct kh_output *output)
 {
     if (output->left && !kh_output_read(output) && output->whole)
         output->left = 0; /* a child has read it: nothing to wait for */
-    pass_settled(output, UINT64_MAX);
+    kh_output_pass(output, UINT64_MAX);
     return output->left || kh_buf_len(&output->merge.raw);
 }
 

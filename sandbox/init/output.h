@@ -34,8 +34,11 @@ struct kh_output {
  * nothing, no space or the end (left is 0 then). */
 size_t kh_output_read(struct kh_output *output);
 
-/* Passes on text that was read, now or (due) soon. FRAMES as kh_merge_next. */
-void kh_output_flush(struct kh_output *output, uint64_t frames);
+/* True when text that was read must be passed on now; if it may wait, sets due. */
+bool kh_output_urgent(struct kh_output *output);
+
+/* Passes on what was read, up to the marker of frame FRAMES + 1. */
+void kh_output_pass(struct kh_output *output, uint64_t frames);
 
 /* Passes on everything before the marker of frame FRAMES + 1, reading what that
  * takes. The marker was written before the frame was sent, so it is either

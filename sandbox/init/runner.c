@@ -34,16 +34,32 @@ watch_output(struct kh_runner *runner, struct kh_output *output)
     kh_source_watch(&output->source, wanted ? EPOLLIN : 0);
 }
 
+/* Text has no order across the two pipes but the one in which we read, and it
+ * shows as stdout before stderr. Reading stderr first keeps that true: what was
+ * printed before it is then in the other pipe already. */
 static void
 output_ready(struct kh_source *source, uint32_t events)
 {
-    struct kh_output *output = (struct kh_output *)source;
     struct kh_runner *runner = source->owner;
 
     (void)events;
-    if (runner->ops->room(runner->owner))
-        kh_output_read(output);
+    if (runner->ops->room(runner->owner)) {
+        kh_output_read(&runner->out[1]);
+        kh_output_read(&runner->out[0]);
+    }
     pump(runner);
+}
+
+static void
+pass_outputs(struct kh_runner *runner)
+{
+    bool urgent = kh_output_urgent(&runner->out[0]);
+
+    urgent = kh_output_urgent(&runner->out[1]) || urgent;
+    if (!urgent || !runner->ops->room(runner->owner))
+        return;
+    kh_output_pass(&runner->out[0], runner->frames);
+    kh_output_pass(&runner->out[1], runner->frames);
 }
 
 /* ---- socket ---- */
@@ -182,19 +198,15 @@ drain(struct kh_runner *runner)
 static void
 pump(struct kh_runner *runner)
 {
-    int i;
-
     while (take_frame(runner))
         continue;
     if (runner->draining) {
         drain(runner);
         return;
     }
-    for (i = 0; i < 2; i++) {
-        if (runner->ops->room(runner->owner))
-            kh_output_flush(&runner->out[i], runner->frames);
-        watch_output(runner, &runner->out[i]);
-    }
+    pass_outputs(runner);
+    watch_output(runner, &runner->out[0]);
+    watch_output(runner, &runner->out[1]);
     watch_sock(runner);
     if (!runner->left && !runner->shut && !runner->mute &&
         runner->ops->room(runner->owner)) {
