@@ -57,6 +57,7 @@ dist_runnerpackage_DATA = \
 	sandbox/runner/python/kernelhost_runner/stream.py
 
 # kernelhost-init: PID 1 inside. Static; links base and protocol/link only.
+EXTRA_DIST += doc/PROTOCOL.init doc/PROTOCOL.runner
 noinst_LIBRARIES += libinit.a
 libinit_a_SOURCES = \
 	sandbox/init/action.c sandbox/init/action.h \
