@@ -129,3 +129,17 @@ tests_fuzz_fuzz_utf8_LDFLAGS = $(LINK_FUZZ)
 tests_fuzz_fuzz_wire_SOURCES = tests/fuzz/fuzz_wire.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_wire_LDADD = $(JUPYTER_TEST_LIBS)
 tests_fuzz_fuzz_wire_LDFLAGS = $(LINK_FUZZ)
+
+# kernelhost-init: its pure modules, then the program, driven from outside.
+INIT_TESTS = tests/unit/test_journal tests/unit/test_merge tests/unit/test_queue
+check_PROGRAMS += $(INIT_TESTS)
+TESTS += $(INIT_TESTS) tests/sandbox/test_init.py
+EXTRA_DIST += tests/sandbox/test_init.py tests/sandbox/init_client.py \
+	tests/sandbox/init_runner/python/__main__.py
+
+tests_unit_test_journal_SOURCES = tests/unit/test_journal.c
+tests_unit_test_journal_LDADD = libinit.a liblink.a libbase.a
+tests_unit_test_merge_SOURCES = tests/unit/test_merge.c
+tests_unit_test_merge_LDADD = libinit.a liblink.a libbase.a
+tests_unit_test_queue_SOURCES = tests/unit/test_queue.c
+tests_unit_test_queue_LDADD = libinit.a liblink.a libbase.a

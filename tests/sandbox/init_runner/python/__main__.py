@@ -1,0 +1,143 @@
+"""A runner for the tests of kernelhost-init: it speaks doc/PROTOCOL.runner and
+does what the request says. The content of a request is Python code, which finds
+the functions of `Runner` as its globals. Reply and DONE follow by themselves
+unless the code calls hold().
+"""
+
+import os
+import queue
+import signal
+import struct
+import sys
+import threading
+
+HELLO, REQUEST, SHUTDOWN = 1, 2, 3
+READY, PUBLISH, STREAM, REPLY, DONE = 16, 17, 18, 19, 20
+CONTROL = 1
+HEAD = struct.Struct("<IHHIQQI")
+
+
+def encode(kind, ident=0, flags=0, slices=(), kernel=0, seq=0):
+    body = b"".join(struct.pack("<I", len(s)) for s in slices) + b"".join(slices)
+    size = 28 + len(body)
+    return HEAD.pack(size, kind, flags, kernel, ident, seq, len(slices)) + body
+
+
+def write_all(fd, data):
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+class Runner:
+    def __init__(self):
+        self.lock = threading.Lock()
+        self.count = 0
+        self.ident = 0
+        self.held = False
+        self.markers = True
+        self.shell = queue.Queue()
+        # Out of the way of the user's code, which may close or fill 1 and 2.
+        self.pipes = [os.dup(1), os.dup(2)]
+        self.nonce = bytes(16)
+
+    def read_frame(self):
+        data = b""
+        while len(data) < 4 or len(data) < struct.unpack("<I", data[:4])[0] + 4:
+            want = 4 if len(data) < 4 else struct.unpack("<I", data[:4])[0] + 4
+            piece = os.read(3, want - len(data))
+            if not piece:
+                os._exit(70)
+            data += piece
+        _, kind, flags, _, ident, _, count = HEAD.unpack_from(data)
+        lengths = struct.unpack_from(f"<{count}I", data, 32)
+        at, slices = 32 + 4 * count, []
+        for length in lengths:
+            slices.append(data[at : at + length])
+            at += length
+        return kind, flags, ident, slices
+
+    def marker(self, counter):
+        for fd in self.pipes:
+            write_all(fd, self.nonce + struct.pack("<Q", counter))
+
+    def send(self, kind, ident=0, flags=0, slices=()):
+        with self.lock:
+            self.count += 1
+            if self.markers:
+                self.marker(self.count)
+            write_all(3, encode(kind, ident, flags, slices))
+
+    def raw(self, data):
+        with self.lock:
+            write_all(3, data)
+
+    def publish(self, text, ident=None):
+        content = text if isinstance(text, bytes) else text.encode()
+        self.send(PUBLISH, self.ident if ident is None else ident, 0,
+                  [b"display_data", b"{}", content])
+
+    def stream(self, text, which=1):
+        self.send(STREAM, self.ident, which, [text.encode()])
+
+    def reply(self, error=False, ident=None):
+        self.send(REPLY, self.ident if ident is None else ident, 1 if error else 0,
+                  [b"execute_reply", b"{}", b"{}"])
+
+    def done(self, ident=None):
+        self.send(DONE, self.ident if ident is None else ident)
+
+    def hold(self):
+        self.held = True
+
+    def out(self, data):
+        write_all(1, data)
+
+    def err(self, data):
+        write_all(2, data)
+
+    def reader(self):
+        while True:
+            kind, flags, ident, slices = self.read_frame()
+            if kind == SHUTDOWN:
+                if not os.environ.get("FAKE_STUBBORN"):
+                    os._exit(0)
+            elif flags & CONTROL:
+                self.send(PUBLISH, ident, 0, [b"status", b"{}", b"control"])
+                self.send(REPLY, ident, 0, [b"control_reply", b"{}", slices[3]])
+                self.send(DONE, ident)
+            else:
+                self.shell.put((ident, slices[3]))
+
+    def cell(self, ident, code):
+        scope = {name: getattr(self, name) for name in dir(self)}
+        scope.update(os=os, sys=sys, runner=self, struct=struct, signal=signal)
+        self.ident, self.held, error = ident, False, False
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            exec(code, scope)
+        except KeyboardInterrupt:
+            self.publish("interrupted")
+            error = True
+        except Exception as e:
+            self.publish(repr(e))
+            error = True
+        finally:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+        if not self.held:
+            self.reply(error)
+            self.done()
+
+    def main(self):
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        exec(os.environ.get("FAKE_START", ""), {"os": os, "sys": sys, "runner": self})
+        kind, _, ident, slices = self.read_frame()
+        assert kind == HELLO and ident == 1 and len(slices[0]) == 16
+        self.nonce = slices[0]
+        self.send(READY, 0, 0, [b'{"status":"ok"}'])
+        threading.Thread(target=self.reader, daemon=True).start()
+        while True:
+            self.cell(*self.shell.get())
+
+
+Runner().main()
