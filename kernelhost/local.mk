@@ -13,6 +13,7 @@ libcli_a_SOURCES = \
 	kernelhost/cli/http.h kernelhost/cli/image.c kernelhost/cli/jupyterdir.c \
 	kernelhost/cli/jupyterdir.h kernelhost/cli/kernel.c kernelhost/cli/kernelspec.c \
 	kernelhost/cli/lifecycle.c kernelhost/cli/limits.c kernelhost/cli/limits.h \
+	kernelhost/cli/links.c kernelhost/cli/links.h \
 	kernelhost/cli/logo.h kernelhost/cli/ls.c kernelhost/cli/notebook.c \
 	kernelhost/cli/notebook.h kernelhost/cli/option.c kernelhost/cli/option.h \
 	kernelhost/cli/outputs.c kernelhost/cli/outputs.h kernelhost/cli/print.c \

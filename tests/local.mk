@@ -76,12 +76,16 @@ tests_unit_test_filter_SOURCES = tests/unit/test_filter.c tests/unit/cbpf.h
 tests_unit_test_filter_LDADD = libhost.a liblink.a libbase.a $(SECCOMP_LIBS)
 
 # The command line.
-CLI_TESTS = tests/unit/test_cli_notebook tests/unit/test_cli_option tests/unit/test_cli_text
+CLI_TESTS = tests/unit/test_cli_links tests/unit/test_cli_notebook \
+	tests/unit/test_cli_option tests/unit/test_cli_text
 CLI_TEST_LIBS = libcli.a libjupyter.a liblink.a libbase.a $(CURL_LIBS) $(JANSSON_LIBS)
 check_PROGRAMS += $(CLI_TESTS)
 TESTS += $(CLI_TESTS)
 EXTRA_DIST += tests/structure/test_cli_docs.sh
 
+tests_unit_test_cli_links_SOURCES = tests/unit/test_cli_links.c
+tests_unit_test_cli_links_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
+tests_unit_test_cli_links_LDADD = $(CLI_TEST_LIBS)
 tests_unit_test_cli_notebook_SOURCES = tests/unit/test_cli_notebook.c
 tests_unit_test_cli_notebook_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
 tests_unit_test_cli_notebook_LDADD = $(CLI_TEST_LIBS)

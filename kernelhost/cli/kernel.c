@@ -22,6 +22,7 @@
 #include "base/mem.h"
 #include "kernelhost/cli/http.h"
 #include "kernelhost/cli/limits.h"
+#include "kernelhost/cli/links.h"
 #include "kernelhost/cli/notebook.h"
 #include "kernelhost/cli/size.h"
 #include "protocol/jupyter/jsontree.h"
@@ -43,6 +44,9 @@ enum watched {
 };
 
 struct launch {
+    const struct kh_cli *cli;
+    const json_t *connection;
+    struct kh_links links;
     char *sandbox;    /* once it is ready */
     int status;       /* our exit status; -1 while the kernel lives */
     bool asked_to_go; /* a signal, or nobody is left to serve */
@@ -168,6 +172,9 @@ on_line(json_t *line, const char *text, size_t size, void *arg, struct kh_error 
     (void)size;
     if (!strcmp(type, "ready") && !launch->sandbox) {
         launch->sandbox = kh_xstrdup(kh_http_text(line, "sandbox"));
+        if (*kh_http_text(line, "ip"))
+            return kh_links_make(&launch->links, launch->connection,
+                                 kh_http_text(line, "ip"), launch->cli->state, err);
     } else if (!strcmp(type, "exit")) {
         on_exit_line(launch, line);
         if (*kh_http_text(line, "message"))
@@ -206,7 +213,8 @@ hold(struct kh_cli *cli, json_t *body, const struct kh_http_watch *watches,
      struct kh_error *err)
 {
     AUTO(kh_http) struct kh_http *http = kh_http_new(cli->state);
-    struct launch launch = {.status = -1};
+    struct launch launch = {
+        .cli = cli, .connection = json_object_get(body, "connection"), .status = -1};
     int r = kh_http_stream(http, "/v1/launch", body, watches, WATCHES, on_line, &launch,
                            err);
 
@@ -216,6 +224,7 @@ hold(struct kh_cli *cli, json_t *body, const struct kh_http_watch *watches,
         r = launch.status;
     else if (r >= 0)
         r = kh_fail(err, ECONNRESET, "the host ended the kernel without a word");
+    kh_links_remove(&launch.links);
     free(launch.sandbox);
     return r;
 }
