@@ -81,7 +81,7 @@ CLI_TESTS = tests/unit/test_cli_links tests/unit/test_cli_notebook \
 CLI_TEST_LIBS = libcli.a libjupyter.a liblink.a libbase.a $(CURL_LIBS) $(JANSSON_LIBS)
 check_PROGRAMS += $(CLI_TESTS)
 TESTS += $(CLI_TESTS)
-EXTRA_DIST += tests/structure/test_cli_docs.sh
+EXTRA_DIST += tests/structure/test_cli_docs.sh tests/system/test_cli_run.py
 
 tests_unit_test_cli_links_SOURCES = tests/unit/test_cli_links.c
 tests_unit_test_cli_links_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)

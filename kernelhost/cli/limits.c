@@ -7,8 +7,9 @@
 #include "kernelhost/cli/size.h"
 #include "protocol/link/broker.h"
 
-#define PIDS_LOW  16
-#define PIDS_HIGH 32768
+#define MEMORY_LOW (64ull << 20)
+#define PIDS_LOW   16
+#define PIDS_HIGH  32768
 
 static int
 read_image(const char *text, json_t **ret, struct kh_error *err)
@@ -30,6 +31,8 @@ read_memory(const char *text, json_t **ret, struct kh_error *err)
     uint64_t bytes;
     int r = kh_size_parse(text, &bytes, err);
 
+    if (r == 0 && bytes < MEMORY_LOW)
+        return kh_fail(err, EINVAL, "'%.40s' is less than 64M (hint: 512M)", text);
     if (r == 0)
         *ret = json_integer((json_int_t)bytes);
     return r;

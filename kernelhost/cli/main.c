@@ -193,7 +193,7 @@ check_words(const struct kh_command *c, const struct kh_args *args,
             struct kh_error *err)
 {
     if (args->words < c->min)
-        return kh_fail(err, EINVAL, "arguments are missing (hint: kernelhost %s %s)",
+        return kh_fail(err, EINVAL, "arguments are missing (usage: kernelhost %s %s)",
                        c->name, c->synopsis);
     if (args->words > c->max)
         return kh_fail(err, EINVAL,

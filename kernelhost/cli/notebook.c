@@ -90,24 +90,24 @@ check(const char *name, const json_t *notebook, struct kh_error *err)
     size_t i;
 
     if (!json_is_integer(major))
-        return kh_fail(err, EINVAL, "'%s' is no notebook: nbformat is missing", name);
+        return kh_fail(err, EBADMSG, "'%s' is no notebook: nbformat is missing", name);
     if (json_integer_value(major) < 4)
-        return kh_fail(err, EINVAL,
+        return kh_fail(err, EBADMSG,
                        "notebook '%s' has the old format %lld (hint: jupyter nbconvert "
                        "--to notebook --nbformat 4)",
                        name, (long long)json_integer_value(major));
     if (json_integer_value(major) > 4)
-        return kh_fail(err, EINVAL,
+        return kh_fail(err, EBADMSG,
                        "notebook '%s' has format %lld; this program knows 4", name,
                        (long long)json_integer_value(major));
     if (!json_is_integer(json_object_get(notebook, "nbformat_minor")))
-        return kh_fail(err, EINVAL, "notebook '%s' has no nbformat_minor", name);
+        return kh_fail(err, EBADMSG, "notebook '%s' has no nbformat_minor", name);
     if (!json_is_object(json_object_get(notebook, "metadata")))
-        return kh_fail(err, EINVAL, "metadata of notebook '%s' is no object", name);
+        return kh_fail(err, EBADMSG, "metadata of notebook '%s' is no object", name);
     if (!json_is_array(cells))
-        return kh_fail(err, EINVAL, "notebook '%s' has no list of cells", name);
+        return kh_fail(err, EBADMSG, "notebook '%s' has no list of cells", name);
     json_array_foreach(cells, i, cell) if ((fault = cell_fault(cell))) return kh_fail(
-        err, EINVAL, "cell %zu of notebook '%s' is damaged: %s", i + 1, name, fault);
+        err, EBADMSG, "cell %zu of notebook '%s' is damaged: %s", i + 1, name, fault);
     return 0;
 }
 
@@ -121,10 +121,10 @@ kh_notebook_parse(const char *name, const char *data, size_t size,
 
     notebook = json_loadb(data, size, JSON_ALLOW_NUL, &why);
     if (!notebook)
-        return kh_fail(err, EINVAL, "'%s' is no notebook: line %d: %s", name, why.line,
+        return kh_fail(err, EBADMSG, "'%s' is no notebook: line %d: %s", name, why.line,
                        why.text);
     if (!json_is_object(notebook))
-        return kh_fail(err, EINVAL, "'%s' is no notebook: no JSON object", name);
+        return kh_fail(err, EBADMSG, "'%s' is no notebook: no JSON object", name);
     r = check(name, notebook, err);
     if (r < 0)
         return r;

@@ -21,7 +21,7 @@ int kh_notebook_read_file(const char *path, char **ret_data, size_t *ret_size,
                           struct kh_error *err);
 
 /* Parses and checks SIZE bytes: nbformat 4, and every cell as far as running it
- * needs. -EINVAL names the cell and the fault. NAME is for the text. */
+ * needs. -EBADMSG names the cell and the fault. NAME is for the text. */
 int kh_notebook_parse(const char *name, const char *data, size_t size,
                       json_t **ret_notebook, struct kh_error *err);
 

@@ -48,7 +48,7 @@ refusals(void)
     for (i = 0; i < KH_COUNT(bad); i++) {
         is_int(
             kh_notebook_parse("x", bad[i].data, strlen(bad[i].data), &notebook, &err),
-            -EINVAL, "bad notebook %zu is refused", i);
+            -EBADMSG, "bad notebook %zu is refused", i);
         ok(!strncmp(err.text, bad[i].text, strlen(bad[i].text)) && !notebook,
            "and the text says why: %s", err.text);
     }
