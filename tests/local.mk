@@ -17,6 +17,8 @@ tests_unit_test_host_LDADD = libhost.a liblink.a libbase.a $(SECCOMP_LIBS)
 EXTRA_DIST += examples/run_notebook.py tests/peer/build tests/peer/requirements.txt \
 	tests/host.py tests/host.sh tests/tap.py \
 	tests/job.sh tests/lib.sh tests/run \
+	tests/count.awk tests/sandbox/test_image.sh \
+	tests/structure/test_count.sh tests/structure/test_dev.sh \
 	tests/structure/test_binaries.sh tests/structure/test_files.sh \
 	tests/structure/test_includes.sh tests/structure/test_man.sh \
 	tests/tools/analysis tests/tools/analysis.h tests/tools/cppcheck.cfg \
