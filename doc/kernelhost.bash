@@ -1,5 +1,5 @@
 # Completion of kernelhost(1) for bash.
-# shellcheck shell=bash disable=SC2207
+# shellcheck shell=bash
 
 # _kernelhost_names [STATE]: the sandboxes of the host that runs, if any.
 _kernelhost_names() {
@@ -36,15 +36,15 @@ _kernelhost() {
 
     case $previous in
     --state | --prefix | --save-dir)
-        COMPREPLY=($(compgen -d -- "$current"))
+        mapfile -t COMPREPLY < <(compgen -d -- "$current")
         return
         ;;
     --output | -o | --connection-file | -f)
-        COMPREPLY=($(compgen -f -- "$current"))
+        mapfile -t COMPREPLY < <(compgen -f -- "$current")
         return
         ;;
     --kernel | -k)
-        [ "$command" != run ] || COMPREPLY=($(compgen -W python -- "$current"))
+        [ "$command" != run ] || mapfile -t COMPREPLY < <(compgen -W python -- "$current")
         return
         ;;
     --image | -i | --memory | -m | --cpus | --pids | --code | -c | --cwd | -C | --env | -e | \
@@ -74,11 +74,11 @@ _kernelhost() {
         ;;
     esac
     case $current in
-    -*) COMPREPLY=($(compgen -W "$options $every" -- "$current")) ;;
-    *) COMPREPLY=($(compgen -W "$words" -- "$current")) ;;
+    -*) mapfile -t COMPREPLY < <(compgen -W "$options $every" -- "$current") ;;
+    *) mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current") ;;
     esac
     if [ "$command:$arguments" = run:1 ] && [[ $current != -* ]]; then
-        COMPREPLY=($(compgen -f -- "$current"))
+        mapfile -t COMPREPLY < <(compgen -f -- "$current")
     fi
 }
 

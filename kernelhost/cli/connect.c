@@ -22,8 +22,8 @@ kh_cmd_connect(struct kh_cli *cli, const struct kh_args *args, struct kh_error *
     AUTO_FREE char *path = NULL;
     int r = kh_http_path(args->word[0], "connect", &path, err);
 
-    if (kernel)
-        json_object_set_new(body, "kernel", json_string(kernel));
+    if (r == 0 && kernel)
+        r = kh_http_set_text(body, "kernel", "kernel", kernel, err);
     if (kh_args_has(args, "tcp"))
         json_object_set_new(body, "transport", json_string("tcp"));
     if (r == 0)

@@ -94,8 +94,8 @@ add_env(const struct kh_args *args, json_t *body, struct kh_error *err)
             return kh_fail(err, EINVAL, "'%.80s' is no variable (hint: NAME=VALUE)",
                            given);
         name = kh_xmemdup(given, (size_t)(equals - given));
-        if (json_object_set_new(env, name, json_string(equals + 1)) < 0)
-            return kh_fail(err, EINVAL, "variable '%.80s' is not UTF-8 text", name);
+        if (kh_http_set_text(env, name, "variable", equals + 1, err) < 0)
+            return -EINVAL;
     }
     return 0;
 }
@@ -148,8 +148,8 @@ kh_cmd_exec(struct kh_cli *cli, const struct kh_args *args, struct kh_error *err
     struct exec exec = {cli, -1};
     int r = kh_http_path(args->word[0], "exec", &path, err);
 
-    if (cwd)
-        json_object_set_new(body, "cwd", json_string(cwd));
+    if (r == 0 && cwd)
+        r = kh_http_set_text(body, "cwd", "directory", cwd, err);
     if (r == 0)
         r = add_argv(args, body, err);
     if (r == 0)

@@ -76,6 +76,15 @@ kh_http_text(const json_t *object, const char *member)
 }
 
 int
+kh_http_set_text(json_t *object, const char *member, const char *what, const char *text,
+                 struct kh_error *err)
+{
+    if (json_object_set_new(object, member, json_string(text)) < 0)
+        return kh_fail(err, EINVAL, "%s '%.80s' is not UTF-8 text", what, text);
+    return 0;
+}
+
+int
 kh_http_path(const char *name, const char *rest, char **ret_path, struct kh_error *err)
 {
     char fixed[KH_NAME_SIZE] = {0};

@@ -59,6 +59,11 @@ int kh_http_stream(struct kh_http *http, const char *path, json_t *body,
 int kh_http_path(const char *name, const char *rest, char **ret_path,
                  struct kh_error *err);
 
+/* Sets a member of OBJECT to TEXT; -EINVAL when that is not UTF-8. WHAT names it in
+ * the error. */
+int kh_http_set_text(json_t *object, const char *member, const char *what,
+                     const char *text, struct kh_error *err);
+
 /* "" when the member is missing or no text; never NULL. */
 const char *kh_http_text(const json_t *object, const char *member);
 

@@ -80,11 +80,41 @@ make_dirs(const char *path, struct kh_error *err)
     return 0;
 }
 
-static void
-add_argument(json_t *argv, const char *name, const char *value)
+static int
+add_word(json_t *argv, const char *word, struct kh_error *err)
 {
-    json_array_append_new(argv, json_sprintf("--%s", name));
-    json_array_append_new(argv, json_string(value));
+    if (json_array_append_new(argv, json_string(word)) < 0)
+        return kh_fail(err, EINVAL, "'%.80s' is not UTF-8 text", word);
+    return 0;
+}
+
+static int
+add_option(json_t *argv, const char *name, const char *value, struct kh_error *err)
+{
+    AUTO_FREE char *option = kh_xasprintf("--%s", name);
+    int r = add_word(argv, option, err);
+
+    return r < 0 ? r : add_word(argv, value, err);
+}
+
+/* The options of `kernel` that were given to us. */
+static int
+add_options(const struct kh_cli *cli, const struct kh_args *args, json_t *argv,
+            struct kh_error *err)
+{
+    static const char *const limits[] = {"image", "memory", "cpus", "pids"};
+    AUTO_FREE char *state = cli->state_given ? realpath(cli->state, NULL) : NULL;
+    AUTO_JSON json_t *checked = json_object();
+    size_t i;
+    int r = kh_limits_read(args, checked, err);
+
+    if (r == 0 && cli->state_given)
+        r = state ? add_option(argv, "state", state, err)
+                  : kh_fail_errno(err, "cannot find state directory '%s'", cli->state);
+    for (i = 0; i < KH_COUNT(limits) && r == 0; i++)
+        if (kh_args_get(args, limits[i]))
+            r = add_option(argv, limits[i], kh_args_get(args, limits[i]), err);
+    return r;
 }
 
 /* The command that Jupyter runs: us, by our absolute path. */
@@ -92,32 +122,21 @@ static int
 make_argv(const struct kh_cli *cli, const struct kh_args *args, json_t *argv,
           struct kh_error *err)
 {
-    static const char *const limits[] = {"image", "memory", "cpus", "pids"};
-    AUTO_JSON json_t *checked = json_object();
-    AUTO_FREE char *state = NULL;
     char self[PATH_MAX];
     ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-    size_t i;
+    int r;
 
     if (n < 0)
         return kh_fail_errno(err, "cannot read '/proc/self/exe'");
     self[n] = '\0';
-    if (kh_limits_read(args, checked, err) < 0)
-        return -EINVAL;
-    json_array_append_new(argv, json_string(self));
-    json_array_append_new(argv, json_string("kernel"));
-    if (cli->state_given) {
-        state = realpath(cli->state, NULL);
-        if (!state)
-            return kh_fail_errno(err, "cannot find state directory '%s'", cli->state);
-        add_argument(argv, "state", state);
-    }
-    for (i = 0; i < KH_COUNT(limits); i++)
-        if (kh_args_get(args, limits[i]))
-            add_argument(argv, limits[i], kh_args_get(args, limits[i]));
-    json_array_append_new(argv, json_string("-f"));
-    json_array_append_new(argv, json_string("{connection_file}"));
-    return 0;
+    r = add_word(argv, self, err);
+    if (r == 0)
+        r = add_word(argv, "kernel", err);
+    if (r == 0)
+        r = add_options(cli, args, argv, err);
+    if (r == 0)
+        r = add_word(argv, "-f", err);
+    return r < 0 ? r : add_word(argv, "{connection_file}", err);
 }
 
 static int

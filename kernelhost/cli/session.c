@@ -87,7 +87,9 @@ get_kernel(struct kh_session *s, json_t *kernels, const char *language,
         restart = kh_xasprintf("kernels/%s/restart", kh_http_text(kernel, "id"));
         return post(s, restart, NULL, ret_kernel, err);
     }
-    body = json_pack("{s:s}", "language", language);
+    body = json_object();
+    if (kh_http_set_text(body, "language", "language", language, err) < 0)
+        return -EINVAL;
     return post(s, "kernels", body, ret_kernel, err);
 }
 
