@@ -4,6 +4,7 @@ set -u
 . "$KH_SRCDIR/tests/lib.sh"
 dev=$KH_SRCDIR/dev
 
+# shellcheck disable=SC2317 # called by ok and fails
 as_nobody() {
     setpriv --reuid=65534 --regid=65534 --clear-groups \
         env HOME=/nonexistent KH_DEV_STATE=/nonexistent/state "$@"
