@@ -144,7 +144,9 @@ class Runner:
                 if wanted(event):
                     return event
             if self.ended:
-                raise EOFError(f"runner ended: {self.process.wait()}")
+                raise EOFError(
+                    f"runner ended: {self.process.wait()} {self.events[-3:]}"
+                )
             if time.monotonic() >= deadline:
                 raise TimeoutError(f"waited {timeout} s; last: {self.events[-3:]}")
 

@@ -11,7 +11,7 @@ sandbox would fight over. `c.HistoryManager.hist_file` in a profile changes it.
 """
 
 import os
-import sys
+import tempfile
 
 from IPython.core.application import BaseIPythonApplication
 from IPython.core.shellapp import InteractiveShellApp
@@ -111,10 +111,10 @@ class IPKernelApp(BaseIPythonApplication, InteractiveShellApp):
         """Builds kernel and shell. parts are the kernel's link, origin and
         interrupts. argv is not looked at."""
         self.config = Config(
-            IPKernelApp=Config(parent_handle=1),
+            IPKernelApp=Config(auto_create=True),
             HistoryManager=Config(hist_file=":memory:"),
         )
-        self.init_profile_dir()
+        self.init_profile()
         self.init_config_files()
         self.load_config_file()
         self.init_kernel(parts)
@@ -125,11 +125,31 @@ class IPKernelApp(BaseIPythonApplication, InteractiveShellApp):
         self.init_extensions()
         self.init_code()
 
+    def init_profile(self):
+        """Finds or makes the profile. A home that is full or not writable must
+        not keep a kernel from starting: then the profile is a temporary one."""
+        for place in (None, tempfile.gettempdir(), "/dev/shm"):
+            if place:
+                try:
+                    self.ipython_dir = tempfile.mkdtemp(prefix="ipython-", dir=place)
+                except OSError:
+                    continue
+            self._in_init_profile_dir = False
+            try:
+                self.init_profile_dir()
+            except (Exception, SystemExit):
+                continue
+            return
+        raise OSError("no directory for IPython's profile (hint: the disk is full)")
+
     def init_kernel(self, parts):
         """Makes the kernel object and its shell."""
         self.kernel = IPythonKernel.instance(parent=self, **parts)
         self.kernel.shell = ZMQInteractiveShell.instance(
-            parent=self.kernel, profile_dir=self.profile_dir, kernel=self.kernel
+            parent=self.kernel,
+            kernel=self.kernel,
+            ipython_dir=self.ipython_dir,
+            profile_dir=self.profile_dir,
         )
         if name := os.environ.get("JPY_SESSION_NAME"):
             self.kernel.shell.user_ns["__session__"] = name
@@ -149,9 +169,3 @@ class IPKernelApp(BaseIPythonApplication, InteractiveShellApp):
             debugger.Pdb = debugger.InterruptiblePdb
             pdb.Pdb = debugger.Pdb
             pdb.set_trace = debugger.set_trace
-
-    def exit(self, exit_status=0):
-        """A profile that cannot be made is said, but the kernel starts."""
-        print(
-            f"IPython's profile is not usable (status {exit_status})", file=sys.stderr
-        )

@@ -49,6 +49,11 @@ class Executor:
         self._pid = os.getpid()
         self._cell = None
 
+    @property
+    def busy(self):
+        """Whether a cell runs."""
+        return self._cell is not None
+
     def execute(self, request, answer):
         """Begins the cell. answer(content, metadata) is called when it is done,
         with (None, None) for a request that has no code."""
@@ -83,7 +88,7 @@ class Executor:
 
     def _run(self, cell):
         shell, failure = self._shell, None
-        self._interrupts.begin(interrupt.Code())
+        self._interrupts.begin()
         try:
             transformed = shell.transform_cell(cell.code)
         except Exception:
@@ -95,14 +100,14 @@ class Executor:
             self._conclude(cell, *self._call(shell.run_cell, cell.code, **cell.options))
             return
         coroutine = shell.run_cell_async(cell.code, **cell.options, **prepared)
-        task = interrupt.Task(self._loop)
+        task = interrupt.Task(self._loop, self._interrupts)
         self._interrupts.begin(task)
         cell.awaiting = True
         task.start(coroutine, self._context, self._after_task)
 
     def _after_task(self, task):
         cell, shell = self._cell, self._shell
-        self._interrupts.begin(interrupt.Code())
+        self._interrupts.begin()
         cell.awaiting = False
         result = error = None
         if task.cancelled():
@@ -115,12 +120,13 @@ class Executor:
         self._conclude(cell, result, error or interrupted)
 
     def _call(self, function, *args, **kwargs):
-        """Returns (result, None) or, interrupted, (None, KeyboardInterrupt)."""
+        """Returns (result, None), or (None, error) when it was interrupted or
+        the shell itself failed."""
         try:
             return function(*args, **kwargs), None
-        except KeyboardInterrupt as interrupted:
+        except (KeyboardInterrupt, Exception) as error:
             self._shell.showtraceback()
-            return None, interrupted
+            return None, error
 
     def _conclude(self, cell, result, error):
         values = {}

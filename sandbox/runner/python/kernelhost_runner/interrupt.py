@@ -1,23 +1,30 @@
 """interrupt: what SIGINT means at which moment.
 
-init sends SIGINT to our process group while a shell request runs; it may come
-late. So the handler is ours for good, and decides:
+init sends SIGINT to our process group while a shell request runs. It may come
+when that request has just ended; it must never hit the next one.
 
-    a cell runs, synchronous code      KeyboardInterrupt is raised right there
-    a cell runs, waiting in an await   its task gets KeyboardInterrupt there
-    a request has arrived, its         the cell is interrupted at its first
-    code has not begun                 line
-    nothing of that                    ignored
-    the runner is sending a frame      decided when the frame is sent
+    code of a cell runs            default_int_handler, as in ipykernel: raises
+                                   KeyboardInterrupt there, and libraries (trio)
+                                   find the handler they look for
+    a cell waits in an await       its task gets KeyboardInterrupt there
+    the runner is sending          decided when that is done
+    a request has come, its code   the cell is interrupted at its first line,
+    has not begun                  unless the one before ended just now: then
+                                   nobody can tell whose signal it is
+    nothing of that                ignored
 
-KeyboardInterrupt never gets past a request: see execute and runner.
+The kernel hands the signals of a process to its main thread, which runs its
+handlers before anything else. So a signal that was sent before a request is
+seen before that request begins.
 """
 
 import asyncio
 import signal
 import threading
 import time
+from _signal import signal as set_handler  # signal.signal is three times slower
 
+_SETTLED = 0.05  # seconds after which init must have seen DONE
 _EARLY = 1.0  # seconds that an interrupt may be ahead of the code it is meant for
 
 
@@ -30,17 +37,20 @@ class Interrupts:
     def __init__(self, has_input):
         self._has_input = has_input
         self._main = threading.get_ident()
-        self._handler = self._handle
+        self._idle = self._handle
+        self._hold = self._remember
         self._held = 0
         self._pending = False
+        self._outer = None  # the handler in place before the shield
+        self._code = None  # the handler of the cell, while it is not in place
         self._running = None
         self._expected = False
+        self._ended = 0.0
         self._early = 0.0
 
     def install(self):
-        """Makes SIGINT ours, whatever a cell has made of it since."""
-        if signal.getsignal(signal.SIGINT) is not self._handler:
-            signal.signal(signal.SIGINT, self._handler)
+        """Makes SIGINT ours."""
+        set_handler(signal.SIGINT, self._idle)
 
     def arrived(self, shell_request):
         """Frames were read; whether a shell request is among them (inbox)."""
@@ -49,19 +59,30 @@ class Interrupts:
         elif not self._expected:
             self._early = 0.0
 
-    def begin(self, target):
-        """From now on SIGINT interrupts target (Code or Task below)."""
-        self.install()
+    def begin(self, task=None):
+        """From now on SIGINT interrupts the code that follows; or that task,
+        which calls enter and leave itself."""
         self._held = 0
-        self._pending = False
-        self._running = target
+        self._code = signal.default_int_handler
+        self._running = task or self
+        if not task:
+            self.enter()
 
     def end(self):
-        """From now on SIGINT is nobody's, until the next request arrives."""
+        """From now on SIGINT is nobody's, whatever handler the cell left."""
         self._running = None
+        self.install()
         self._expected = False
         self._early = 0.0
-        self.install()
+        self._ended = time.monotonic()
+
+    def enter(self):
+        """Code of the cell begins or goes on."""
+        set_handler(signal.SIGINT, self._code)
+
+    def leave(self):
+        """The cell begins to wait. Its handler is kept."""
+        self._code = set_handler(signal.SIGINT, self._idle)
 
     def take_early(self):
         """True, once, if SIGINT came just before the request's code began."""
@@ -69,44 +90,46 @@ class Interrupts:
         return bool(early) and time.monotonic() - early < _EARLY
 
     def __enter__(self):
-        if threading.get_ident() == self._main:
-            self._held += 1
+        if threading.get_ident() != self._main or self._running is None:
+            return
+        if not self._held:
+            self._pending = False
+            self._outer = set_handler(signal.SIGINT, self._hold)
+        self._held += 1
 
     def __exit__(self, *_exc):
-        if threading.get_ident() == self._main:
-            self._held -= 1
-            if self._pending and not self._held:
-                self._pending = False
-                self._deliver()
+        if not self._held or threading.get_ident() != self._main:
+            return
+        self._held -= 1
+        if not self._held:
+            set_handler(signal.SIGINT, self._outer)
+            if self._pending and callable(self._outer):
+                self._outer(signal.SIGINT, None)
+
+    def _remember(self, _signum, _stack):
+        self._pending = True
 
     def _handle(self, _signum, _stack):
-        if self._held:
-            self._pending = True
-        else:
-            self._deliver()
-
-    def _deliver(self):
         if self._running is not None:
             delivered = self._running.interrupt()
+        elif time.monotonic() - self._ended < _SETTLED:
+            delivered = True  # to the request that ended
         else:
             delivered = not (self._expected or self._has_input())
         if not delivered:
             self._early = time.monotonic()
 
-
-class Code:
-    """Synchronous code in the main thread, as a target."""
-
     def interrupt(self):
-        """Called by the handler, on top of that code."""
+        """The running target is code, but its handler is not in place."""
         raise KeyboardInterrupt
 
 
 class Task:
-    """A coroutine run as a task of the main loop, as a target."""
+    """A coroutine run as a task of the main loop."""
 
-    def __init__(self, loop):
+    def __init__(self, loop, interrupts):
         self._loop = loop
+        self._interrupts = interrupts
         self._task = None
         self._wanted = False
 
@@ -123,15 +146,12 @@ class Task:
         self._task.add_done_callback(done, context=context)
 
     def interrupt(self):
-        """Called by the handler, maybe on top of some task's code. False if
-        there is no task yet."""
+        """Called by the handler while the cell waits. False if it has not
+        begun yet."""
         if self._task is None:
             return False
-        current = asyncio.current_task(self._loop)
-        if current is self._task:
-            raise KeyboardInterrupt
         self._loop.call_soon_threadsafe(self._cancel)
-        if current is not None:
+        if asyncio.current_task(self._loop) is not None:
             # A task that the cell waits for, or one that hogs the loop.
             raise KeyboardInterrupt
         return True
@@ -142,7 +162,7 @@ class Task:
             self._task.cancel()
 
     async def _drive(self, coroutine):
-        return await _Driven(self, coroutine)
+        return await _Driven(self, coroutine, self._interrupts)
 
     def take_wanted(self):
         """True, once, if the task was cancelled by an interrupt."""
@@ -155,24 +175,29 @@ class Task:
 class _Driven:
     """Awaits a coroutine and turns the interrupt's cancellation into what it is."""
 
-    def __init__(self, task, coroutine):
+    def __init__(self, task, coroutine, interrupts):
         self._task = task
         self._coroutine = coroutine
+        self._interrupts = interrupts
 
     def __await__(self):
         value = error = None
         while True:
             try:
+                self._interrupts.enter()
                 if error is None:
                     waited = self._coroutine.send(value)
                 else:
                     waited = self._coroutine.throw(error)
             except StopIteration as stop:
                 return stop.value
+            finally:
+                self._interrupts.leave()
             value = error = None
             try:
                 value = yield waited
             except BaseException as raised:
-                error = raised
+                # Without our frame: the user's traceback is to show none of it.
+                error = raised.with_traceback(raised.__traceback__.tb_next)
             if self._task.take_wanted():
                 error = KeyboardInterrupt()

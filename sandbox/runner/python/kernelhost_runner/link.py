@@ -104,7 +104,7 @@ class Link:
         order with whatever else is written there. False if that would cut
         into a frame that is being sent by this thread.
         """
-        with self.shield, self.lock:
+        with self.lock:
             if self._sending or not self.open:
                 return False
             self._write(self._pipes[stream], data)

@@ -11,6 +11,7 @@ import _thread
 import asyncio
 import atexit
 import contextvars
+import faulthandler
 import importlib
 import os
 import select
@@ -33,14 +34,13 @@ class Runner:
 
     def __init__(self):
         self.interrupts = Interrupts(self._has_input)
-        self.interrupts.install()
         self.link = Link(FD, self.interrupts)
+        self.interrupts.install()
         self.origin = Origin()
         self._event = os.eventfd(0, os.EFD_CLOEXEC)
         self.output = Output(self.link, self.origin, self._wake)
         self._loop = asyncio.new_event_loop()
         self._context = contextvars.copy_context()
-        self._ending = False
         self._libc_flush = None
 
     def start(self):
@@ -60,7 +60,6 @@ class Runner:
         )
         kernel = application.kernel
         self._server = Server(kernel, self._loop, self._context, self.flush)
-        self._server.on_exit = self._end
         self.flush()
         info = packing.pack(requests.kernel_info(kernel))
         self.link.send(frame.READY, slices=[info])
@@ -70,7 +69,7 @@ class Runner:
         """Serves until SHUTDOWN or exit()."""
         _thread.start_new_thread(self._read, (early,))
         self._loop.call_soon(self._prepare)
-        while not self._ending:
+        while not self._server.ending or self._server.executor.busy:
             # User code may stop the loop, and an interrupt or SystemExit of a
             # background task gets out of it. The loop goes on.
             try:
@@ -84,9 +83,9 @@ class Runner:
         self._loop.set_exception_handler(lambda _loop, _context: None)
 
     def flush(self):
-        """Brings all output of this process on its way: what Python streams,
-        ours and others, and C's stdout and stderr hold back."""
-        for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
+        """Brings all output of this process on its way: what our streams, those
+        that a cell put in their place, and C's stdout and stderr hold back."""
+        for stream in (sys.stdout, sys.stderr):
             try:
                 stream.flush()
             except Exception:
@@ -97,8 +96,12 @@ class Runner:
 
     def _take_streams(self):
         atexit.register(self.output.send)
-        sys.stdout = OutStream(self.output, frame.STDOUT, "stdout")
-        sys.stderr = OutStream(self.output, frame.STDERR, "stderr")
+        # `sys.stdout = sys.__stdout__` is how scripts undo a redirection, so these
+        # are ours, too. The first ones would close fds 1 and 2 if they went.
+        self._first_streams = sys.__stdout__, sys.__stderr__
+        sys.stdout = sys.__stdout__ = OutStream(self.output, frame.STDOUT, "stdout")
+        sys.stderr = sys.__stderr__ = OutStream(self.output, frame.STDERR, "stderr")
+        faulthandler.enable()  # a crash says where it was
         inherit_in_threads()
         flush_before_processes(self.output.flush_for_process)
         os.register_at_fork(
@@ -161,13 +164,8 @@ class Runner:
                 )
 
     def _shut_down(self):
-        self._ending = True
-        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._loop.call_soon_threadsafe(self._server.stop)
         os.kill(os.getpid(), signal.SIGINT)  # ends a cell that runs
-
-    def _end(self):
-        self._ending = True
-        self._loop.stop()
 
     def _wake(self):
         os.eventfd_write(self._event, 1)

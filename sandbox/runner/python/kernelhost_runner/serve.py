@@ -6,7 +6,6 @@ import traceback
 
 from . import frame, packing, requests
 from .execute import Executor, fitting
-from .interrupt import Code
 
 
 class Request:
@@ -43,9 +42,10 @@ class Server:
         """flush() brings all output of this process on its way."""
         self._kernel = kernel
         self._link = kernel.link
+        self._loop = loop
         self._flush = flush
         self.executor = Executor(kernel, loop, context)
-        self.on_exit = None  # called when a cell has asked for the kernel's end
+        self.ending = False  # set when no further request is to be served
 
     def shell(self, received):
         """Begins a request. Returns at once for a cell that awaits."""
@@ -84,7 +84,7 @@ class Server:
             return None
         interrupts = self._kernel.interrupts
         try:
-            interrupts.begin(Code())
+            interrupts.begin()
             return handler(self._kernel, request.content)
         except KeyboardInterrupt as error:
             interrupts.end()
@@ -99,8 +99,14 @@ class Server:
         if content is not None:
             self._reply(request, content, metadata or {})
         self._link.send(frame.DONE, request.id if request else ident)
-        if self._kernel.shell.exit_now and self.on_exit:
-            self.on_exit()
+        if self.ending or self._kernel.shell.exit_now:
+            self.stop()
+
+    def stop(self):
+        """Ends the main loop, once no cell runs any more."""
+        self.ending = True
+        if not self.executor.busy:
+            self._loop.stop()
 
     def _reply(self, request, content, metadata):
         flags = frame.REPLY_ERROR if content.get("status") == "error" else 0

@@ -147,6 +147,14 @@ class ZMQInteractiveShell(InteractiveShell):
         self._last_traceback = None
         return super().run_cell(*args, **kwargs)
 
+    def should_run_async(self, raw_cell, **prepared):
+        """Whether the cell awaits; False for one that cannot even be compiled
+        (a docstring of surrogates, nesting too deep): running it says why."""
+        try:
+            return super().should_run_async(raw_cell, **prepared)
+        except Exception:
+            return False
+
     async def run_code(self, code_obj, result=None, *, async_=False):
         """Runs compiled code; an interrupt that came before it ends it here."""
         if self.kernel.interrupts.take_early():

@@ -28,7 +28,7 @@ PIECE = 1024 * 1024  # characters a frame
 
 codecs.register_error(
     "kernelhost.replace",
-    lambda error: ("\ufffd" * (error.end - error.start), error.end),
+    lambda error: (b"\xef\xbf\xbd" * (error.end - error.start), error.end),
 )
 
 
@@ -90,7 +90,7 @@ class Output:
         if self.forked:
             self._flush_forked()
             return
-        with self._link.shield, self._link.lock:
+        with self._link.lock:
             if not self._chunks:
                 return
             if (
