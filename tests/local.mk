@@ -149,3 +149,9 @@ tests_unit_test_merge_SOURCES = tests/unit/test_merge.c
 tests_unit_test_merge_LDADD = libinit.a liblink.a libbase.a
 tests_unit_test_queue_SOURCES = tests/unit/test_queue.c
 tests_unit_test_queue_LDADD = libinit.a liblink.a libbase.a
+
+# The Python runner, driven from outside, and compared with ipykernel.
+EXTRA_DIST += tests/sandbox/interpreters.py tests/sandbox/runner_harness.py \
+	tests/sandbox/test_runner.py tests/sandbox/test_runner_life.py \
+	tests/sandbox/test_runner_equal.py tests/system/compare_ipykernel.py \
+	tests/data/cells

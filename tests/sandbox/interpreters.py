@@ -15,7 +15,7 @@ import sys
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 PACKAGE = SOURCE / "sandbox/runner/python"
-NEEDS = "import IPython, comm, matplotlib_inline"
+NEEDS = "import IPython, comm"
 
 
 def _mount(*words):

@@ -37,21 +37,28 @@ def interrupted(r, code, mark="go\n", wait=0.05):
 
 
 def test_interrupts(r):
-    r.execute("import asyncio, time, subprocess, threading; kept = 'kept'")
+    r.execute(
+        "import asyncio, time, subprocess, threading; kept = 'kept'\n"
+        "async def hog():\n    while True: pass\n"
+        "class Slow:\n    def _repr_html_(self): time.sleep(60)\n"
+        "class SlowText:\n    def __repr__(self): time.sleep(60)\n"
+        "thread = threading.Thread(target=time.sleep, args=(1,))"
+    )
     cells = {
         "a loop": "while True: pass",
         "a sleep": "time.sleep(60)",
-        "a lock": "threading.Lock().acquire() and 0 or threading.Event().wait()",
+        "a lock": "threading.Event().wait()",
+        "a join": "thread.start(); thread.join()",
         "an await": "await asyncio.sleep(60)",
         "a gather": "await asyncio.gather(asyncio.sleep(60), asyncio.sleep(50))",
         "code between awaits": "await asyncio.sleep(0)\nwhile True: pass",
+        "a task group": "async with asyncio.TaskGroup() as g:\n"
+        "    g.create_task(asyncio.sleep(60))",
+        "a task that hogs the loop": "await asyncio.gather(hog())",
         "a child process": "subprocess.run(['sleep', '60'])",
-        "a task that hogs the loop": "async def hog():\n    while True: pass\nawait asyncio.gather(hog())",
-        "a task group": "async with asyncio.TaskGroup() as g: g.create_task(asyncio.sleep(60))",
-        "a display": "class S:\n    def _repr_html_(self): time.sleep(60)\ndisplay(S())",
-        "a result": "S()",
-        "a formatter of a value": "class T:\n    def __repr__(self): time.sleep(60)\nT()",
-        "asyncio.run in a thread": "t = threading.Thread(target=time.sleep, args=(1,)); t.start(); t.join()",
+        "a display": "display(Slow())",
+        "a result": "Slow()",
+        "a plain result": "SlowText()",
     }
     for name, code in cells.items():
         got = interrupted(r, f"print('go')\n{code}")
@@ -151,7 +158,8 @@ def test_background(r):
     code = (
         "import threading, time, sys, asyncio\n"
         "def late():\n    time.sleep(0.3); print('from thread')\n"
-        "    threading.Thread(target=lambda: (time.sleep(0.1), print('grandchild'))).start()\n"
+        "    threading.Thread(target=later_still).start()\n"
+        "def later_still():\n    time.sleep(0.1); print('grandchild')\n"
         "class Sub(threading.Thread):\n"
         "    def run(self):\n        time.sleep(0.3); display('from subclass')\n"
         "async def later():\n    await asyncio.sleep(0.3); print('from task')\n"

@@ -2,10 +2,11 @@
 """compare_ipykernel: runs cells in ipykernel and in our Python runner and shows
 every message that differs.
 
-    compare_ipykernel.py --ipykernel DIR [--runner DIR] [FILE.cells]...
+    compare_ipykernel.py [--ipykernel DIR] [--runner DIR] [FILE.cells]...
 
 Run by the image's python3, inside the image's root. DIR is what
 `pip install --target DIR ipykernel==6.29.5` made; only ipykernel's side sees it.
+Without it ipykernel is where that python3 finds it.
 A file is one session; its cells begin with a line
 
     # %% NAME [JSON: fields of execute_request]
@@ -116,13 +117,16 @@ class Theirs:
     """Cells in ipykernel."""
 
     def __init__(self, options, directory):
-        sys.path.append(options.ipykernel)
+        if options.ipykernel:
+            sys.path.append(options.ipykernel)
         from jupyter_client import BlockingKernelClient
         from jupyter_client.connect import write_connection_file
 
         self.home = tempfile.TemporaryDirectory(prefix="compare-")
         name, _ = write_connection_file(os.path.join(self.home.name, "kernel.json"))
-        env = environment(directory) | {"PYTHONPATH": options.ipykernel}
+        env = environment(directory)
+        if options.ipykernel:
+            env["PYTHONPATH"] = options.ipykernel
         self.process = subprocess.Popen(
             [sys.executable, "-m", "ipykernel_launcher", "-f", name],
             cwd=directory,
@@ -242,7 +246,7 @@ def show(got, want):
 def main():
     """Compares the files that are named, or all."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--ipykernel", required=True)
+    parser.add_argument("--ipykernel", help="where it is, if not on the path")
     parser.add_argument("--runner", default=PACKAGE)
     parser.add_argument("--only", help="cells whose name contains this")
     parser.add_argument("--verbose", action="store_true")
