@@ -49,21 +49,21 @@ int
 kh_posture_check(const struct kh_plan *plan, pid_t pid, struct kh_error *err)
 {
     unsigned first = plan->id_first;
-    char uid[80], gid[80], caps[4][40], path[48];
+    char uid[80], gid[80], caps[2][40], path[48];
     const char *const golden[] = {
         uid,
         gid,
         "Groups:\t ",
         caps[0],
         caps[1],
-        caps[2],
-        caps[3],
+        "CapBnd:\t0000000000000000",
+        "CapAmb:\t0000000000000000",
         "CapInh:\t0000000000000000",
         "NoNewPrivs:\t1",
         "Seccomp:\t2",
         "Threads:\t1",
     };
-    static const char *const cap_names[] = {"CapPrm", "CapEff", "CapBnd"};
+    static const char *const cap_names[] = {"CapPrm", "CapEff"};
     AUTO_FREE char *status = NULL;
     size_t i;
     int r;
@@ -73,7 +73,6 @@ kh_posture_check(const struct kh_plan *plan, pid_t pid, struct kh_error *err)
     for (i = 0; i < KH_COUNT(cap_names); i++)
         snprintf(caps[i], sizeof(caps[i]), "%s:\t%016" PRIx64, cap_names[i],
                  (uint64_t)KH_INIT_CAPS);
-    snprintf(caps[3], sizeof(caps[3]), "CapAmb:\t%016x", 0);
     snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
     r = kh_fd_read_file(AT_FDCWD, path, STATUS_MAX, &status, NULL, err);
     if (r < 0)

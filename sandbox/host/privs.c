@@ -58,6 +58,9 @@ kh_privs_become_root(struct kh_error *err)
     return 0;
 }
 
+/* What root of a user namespace keeps over exec is the bounding and the inheritable
+ * set. The bounding set is for everybody and for good, so it is emptied; what init
+ * needs comes through the inheritable set, which init empties as it starts. */
 int
 kh_privs_drop(struct kh_error *err)
 {
@@ -67,10 +70,18 @@ kh_privs_drop(struct kh_error *err)
     syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL, 0, 0, 0);
     if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0)
         return kh_fail_errno(err, "cannot clear the ambient capabilities");
+    if (cap_get(data) < 0)
+        return kh_fail_errno(err, "cannot read the capabilities");
+    /* Before the bounding set goes: nothing outside of it can be added. */
+    data[0].inheritable = (uint32_t)KH_INIT_CAPS;
+    data[1].inheritable = 0;
+    if (cap_put(data) < 0)
+        return kh_fail_errno(err, "cannot set the inheritable capabilities");
     for (cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
-        if (!(KH_INIT_CAPS & (1ull << cap)) && prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
+        if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
             return kh_fail_errno(err, "cannot drop capability %d", cap);
     data[0].effective = data[0].permitted = (uint32_t)KH_INIT_CAPS;
+    data[1].effective = data[1].permitted = 0;
     if (cap_put(data) < 0)
         return kh_fail_errno(err, "cannot drop the capabilities");
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)

@@ -19,8 +19,8 @@ int kh_privs_fs_ids(uint32_t first, struct kh_error *err);
 /* Becomes uid 0, gid 0 of its own user namespace, with no other groups. */
 int kh_privs_become_root(struct kh_error *err);
 
-/* Leaves only KH_INIT_CAPS in the bounding, permitted and effective sets, none
- * inheritable or ambient; sets no_new_privs; joins a fresh session keyring. */
+/* Leaves only KH_INIT_CAPS permitted, effective and inheritable, none ambient or in
+ * the bounding set; sets no_new_privs; joins a fresh session keyring. */
 int kh_privs_drop(struct kh_error *err);
 
 /* Sets the resource limits of a sandbox's processes (no core files). */

@@ -13,6 +13,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,6 +22,7 @@
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -171,6 +173,21 @@ clean_fds(int ready_fd, struct kh_error *err)
     return 0;
 }
 
+/* Our capabilities came over exec in the inheritable set; nobody inherits more. */
+static int
+keep_capabilities(struct kh_error *err)
+{
+    struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct data[2];
+
+    if (syscall(SYS_capget, &head, data) < 0)
+        return kh_fail_errno(err, "cannot read the capabilities");
+    data[0].inheritable = data[1].inheritable = 0;
+    if (syscall(SYS_capset, &head, data) < 0)
+        return kh_fail_errno(err, "cannot empty the inheritable capabilities");
+    return 0;
+}
+
 static int
 start(const struct options *options, struct kh_error *err)
 {
@@ -178,6 +195,8 @@ start(const struct options *options, struct kh_error *err)
 
     if (prctl(PR_SET_DUMPABLE, 0) < 0)
         return kh_fail_errno(err, "cannot become undumpable");
+    if (keep_capabilities(err) < 0)
+        return -err->code;
     if (clean_fds(options->ready_fd, err) < 0)
         return -err->code;
     if (getpid() != 1 && prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
