@@ -94,20 +94,21 @@ move_entry(void)
 static void
 fetch(void)
 {
-    while (kh_buf_len(&conn.out) < OUT_LOW) {
+    size_t before = SIZE_MAX;
+
+    while (kh_buf_len(&conn.out) < OUT_LOW && kh_buf_len(&conn.out) != before) {
+        before = kh_buf_len(&conn.out);
         if (!conn.entry && kh_buf_len(&conn.answers)) {
             kh_buf_add(&conn.out, kh_buf_ptr(&conn.answers), kh_buf_len(&conn.answers));
             kh_buf_release(&conn.answers);
         }
-        if (!conn.entry && conn.greeted)
-            kh_exec_collect(&conn.out, OUT_LOW);
         if (!conn.entry && conn.greeted) {
+            kh_exec_collect(&conn.out);
             conn.entry = next_entry();
             conn.moved = 0;
         }
-        if (!conn.entry)
-            return;
-        move_entry();
+        if (conn.entry)
+            move_entry();
     }
 }
 

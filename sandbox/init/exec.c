@@ -20,6 +20,7 @@
 #include "sandbox/init/spawn.h"
 
 #define READ_SIZE       (64u * 1024)
+#define TURN_SIZE       (64u * 1024)
 #define COULD_NOT_START 0x7f00
 
 struct pipe_end {
@@ -326,21 +327,44 @@ kh_exec_ack(uint64_t id, uint64_t consumed)
     advance(exec);
 }
 
-void
-kh_exec_collect(struct kh_buf *out, size_t limit)
+/* Moves whole frames, until TURN_SIZE is reached. */
+static void
+move_frames(struct exec *exec, struct kh_buf *out)
 {
+    size_t moved = 0;
+
+    while (kh_buf_len(&exec->frames) && moved < TURN_SIZE) {
+        struct kh_frame frame;
+        long n = kh_frame_decode(kh_buf_ptr(&exec->frames), kh_buf_len(&exec->frames),
+                                 &frame, NULL);
+
+        if (n <= 0)
+            abort(); /* we wrote it */
+        if (frame.type == KH_INIT_EXEC_OUTPUT)
+            exec->collected += frame.slice[0].size;
+        kh_buf_add(out, kh_buf_ptr(&exec->frames), (size_t)n);
+        kh_buf_consume(&exec->frames, (size_t)n);
+        moved += (size_t)n;
+    }
+}
+
+void
+kh_exec_collect(struct kh_buf *out)
+{
+    static size_t last;
     size_t i;
 
-    for (i = 0; i < KH_COUNT(table) && kh_buf_len(out) < limit; i++) {
-        struct exec *exec = table[i];
+    for (i = 0; i < KH_COUNT(table); i++) {
+        struct exec *exec;
 
+        last = (last + 1) % KH_COUNT(table);
+        exec = table[last];
         if (!exec || !exec->used || !kh_buf_len(&exec->frames))
             continue;
-        kh_buf_add(out, kh_buf_ptr(&exec->frames), kh_buf_len(&exec->frames));
-        kh_buf_release(&exec->frames);
-        exec->collected = exec->produced;
-        if (exec->told)
+        move_frames(exec, out);
+        if (exec->told && !kh_buf_len(&exec->frames))
             release(exec);
+        return;
     }
 }
 

@@ -32,8 +32,9 @@ int kh_exec_signal(const struct kh_frame *frame, struct kh_error *err);
 /* EXEC_ACK. Unknown ids (the process may just have ended) mean nothing. */
 void kh_exec_ack(uint64_t id, uint64_t consumed);
 
-/* Moves frames for the gateway into OUT until it holds LIMIT bytes or more. */
-void kh_exec_collect(struct kh_buf *out, size_t limit);
+/* Moves frames for the gateway into OUT: of the next process that has some, and
+ * not many at a time, so that journals have their turn as well. */
+void kh_exec_collect(struct kh_buf *out);
 
 /* Whether there is a gateway. What was collected for the one that went away is
  * lost, and counts as consumed. */

@@ -189,13 +189,24 @@ kh_kernel_ended(struct kh_kernel *kernel, int status)
 
 /* ---- what the gateway asks for ---- */
 
+static int
+check_journal(const struct kh_kernel *kernel, struct kh_error *err)
+{
+    if (kernel->journal.bytes <= REFUSE_ABOVE)
+        return 0;
+    return kh_fail(err, EAGAIN, "the journal of kernel %u is full (hint: ACK)",
+                   kernel->number);
+}
+
 int
 kh_kernel_start(struct kh_kernel *kernel, const struct kh_frame *frame,
                 struct kh_error *err)
 {
     struct kh_kind_plan plan;
-    int r;
+    int r = check_journal(kernel, err);
 
+    if (r < 0)
+        return r;
     if (kernel->state == KH_QUEUE_NONE) {
         r = kh_kind_plan(&plan, frame->slice, err);
         if (r < 0)
@@ -209,7 +220,9 @@ kh_kernel_start(struct kh_kernel *kernel, const struct kh_frame *frame,
 int
 kh_kernel_restart(struct kh_kernel *kernel, struct kh_error *err)
 {
-    return kh_kernel_event(kernel, KH_QUEUE_RESTART, NULL, err);
+    int r = check_journal(kernel, err);
+
+    return r < 0 ? r : kh_kernel_event(kernel, KH_QUEUE_RESTART, NULL, err);
 }
 
 int
@@ -226,9 +239,8 @@ kh_kernel_request(struct kh_kernel *kernel, const struct kh_frame *frame,
 
     if (frame->id && frame->id <= kernel->queue.last)
         return 0;
-    if (kernel->journal.bytes > REFUSE_ABOVE)
-        return kh_fail(err, EAGAIN, "the journal of kernel %u is full (hint: ACK)",
-                       kernel->number);
+    if (check_journal(kernel, err) < 0)
+        return -err->code;
     return kh_kernel_event(kernel, control ? KH_QUEUE_CONTROL : KH_QUEUE_SHELL, frame,
                            err);
 }

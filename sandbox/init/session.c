@@ -82,7 +82,8 @@ kh_session_kill(pid_t session, bool leader_ended)
 
     if (session <= 1 || (leader_ended && kill(session, 0) == 0))
         return;
-    kill(-session, SIGKILL);
+    if (!leader_ended)
+        kill(session, SIGKILL); /* it may not have come as far as setsid */
     for (pass = 0; pass < KILL_PASSES; pass++)
         if (!kh_session_signal(session, SIGKILL, 0))
             return;

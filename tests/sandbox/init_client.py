@@ -26,6 +26,9 @@ WINDOW = 1 << 20
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(1, str(HERE.parent))  # for tap
 BUILD = pathlib.Path(os.environ["KH_BUILDDIR"])
+BINARY = BUILD / "sandbox/init/init"
+# AddressSanitizer does not give memory back.
+SANITIZED = b"__asan_init" in BINARY.read_bytes()
 HEAD = struct.Struct("<IHHIQQI")
 NAMES = {STATE: "state", BEGIN: "begin", PUBLISH: "publish", STREAM: "stream",
          REPLY: "reply", DONE: "done", LOST: "lost"}
@@ -85,6 +88,7 @@ class Connection:
         self.sock.close()
 
     def send(self, kind, **fields):
+        self.sock.settimeout(60)
         self.sock.sendall(Frame(kind, **fields).encode())
 
     def receive(self, timeout):
@@ -202,7 +206,7 @@ class Init:
         self.path = self.directory + "/init.sock"
         reader, writer = os.pipe()
         self.process = subprocess.Popen(
-            [BUILD / "sandbox/init/init", "--socket", self.path, "--runner",
+            [BINARY, "--socket", self.path, "--runner",
              HERE / "init_runner", "--no-setuid", *options, str(writer)],
             pass_fds=[writer], stdin=subprocess.DEVNULL)
         os.close(writer)
