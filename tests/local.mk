@@ -102,6 +102,7 @@ FUZZ_TARGETS = \
 	tests/fuzz/fuzz_connfile \
 	tests/fuzz/fuzz_frame \
 	tests/fuzz/fuzz_json \
+	tests/fuzz/fuzz_merge \
 	tests/fuzz/fuzz_schema \
 	tests/fuzz/fuzz_utf8 \
 	tests/fuzz/fuzz_wire
@@ -126,6 +127,9 @@ tests_fuzz_fuzz_json_SOURCES = tests/fuzz/fuzz_json.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_json_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
 tests_fuzz_fuzz_json_LDADD = $(JUPYTER_TEST_LIBS)
 tests_fuzz_fuzz_json_LDFLAGS = $(LINK_FUZZ)
+tests_fuzz_fuzz_merge_SOURCES = tests/fuzz/fuzz_merge.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_merge_LDADD = libinit.a liblink.a libbase.a
+tests_fuzz_fuzz_merge_LDFLAGS = $(LINK_FUZZ)
 tests_fuzz_fuzz_schema_SOURCES = tests/fuzz/fuzz_schema.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_schema_LDADD = $(JUPYTER_TEST_LIBS)
 tests_fuzz_fuzz_schema_LDFLAGS = $(LINK_FUZZ)
