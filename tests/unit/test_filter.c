@@ -78,6 +78,7 @@ read_golden(void)
         }
     }
     free(copy);
+    free((void *)text.data);
     is_int(rows, NUMBERS, "the table has a verdict for each of %d numbers", NUMBERS);
 }
 
