@@ -47,3 +47,51 @@ kernelhost/cli/logo.c: $(cli_logos) kernelhost/local.mk
 	  od -An -v -tx1 "$$file" | sed 's/ \(..\)/0x\1,/g'; \
 	  echo "};"; echo "const size_t $${name}_size = sizeof($$name);"; \
 	done; } >$@.tmp && mv $@.tmp $@
+
+# The gateway: everything but main.c is a library, so that tests reach it.
+noinst_LIBRARIES += libgateway.a
+gateway_cflags = $(AM_CFLAGS) $(ZMQ_CFLAGS) $(UV_CFLAGS) $(JANSSON_CFLAGS) \
+	$(CRYPTO_CFLAGS) $(MHD_CFLAGS) $(SECCOMP_CFLAGS)
+gateway_libs = libgateway.a libjupyter.a liblink.a libbase.a $(ZMQ_LIBS) \
+	$(UV_LIBS) $(JANSSON_LIBS) $(CRYPTO_LIBS) $(MHD_LIBS) $(SECCOMP_LIBS) -lm
+libgateway_a_CFLAGS = $(gateway_cflags)
+libgateway_a_SOURCES = \
+	kernelhost/gateway/base64.c kernelhost/gateway/base64.h \
+	kernelhost/gateway/broker.c kernelhost/gateway/broker.h \
+	kernelhost/gateway/channels.c kernelhost/gateway/channels.h \
+	kernelhost/gateway/coalesce.c kernelhost/gateway/coalesce.h \
+	kernelhost/gateway/confine.c kernelhost/gateway/confine.h \
+	kernelhost/gateway/connect.c \
+	kernelhost/gateway/death.c kernelhost/gateway/death.h \
+	kernelhost/gateway/entries.c \
+	kernelhost/gateway/exec.c kernelhost/gateway/exec.h \
+	kernelhost/gateway/gateway.h \
+	kernelhost/gateway/heart.c kernelhost/gateway/heart.h \
+	kernelhost/gateway/kernel.c kernelhost/gateway/kernel.h \
+	kernelhost/gateway/kernel_own.h \
+	kernelhost/gateway/launch.c kernelhost/gateway/launch.h \
+	kernelhost/gateway/life.c kernelhost/gateway/life.h \
+	kernelhost/gateway/limits.c kernelhost/gateway/limits.h \
+	kernelhost/gateway/link.c kernelhost/gateway/link.h \
+	kernelhost/gateway/loop.c kernelhost/gateway/loop.h \
+	kernelhost/gateway/message.c kernelhost/gateway/message.h \
+	kernelhost/gateway/publish.c \
+	kernelhost/gateway/registry.c kernelhost/gateway/registry.h \
+	kernelhost/gateway/request.c kernelhost/gateway/request.h \
+	kernelhost/gateway/router.c \
+	kernelhost/gateway/sandbox.c kernelhost/gateway/sandbox.h \
+	kernelhost/gateway/sandbox_frames.c kernelhost/gateway/sandbox_frames.h \
+	kernelhost/gateway/stall.c kernelhost/gateway/stall.h \
+	kernelhost/gateway/submit.c \
+	kernelhost/gateway/tally.c kernelhost/gateway/tally.h \
+	kernelhost/http/routes.c kernelhost/http/routes.h \
+	kernelhost/http/server.c kernelhost/http/server.h \
+	kernelhost/http/v1.c kernelhost/http/v1.h \
+	kernelhost/http/v1_exec.c kernelhost/http/v1_kernels.c \
+	kernelhost/http/v1_launch.c kernelhost/http/v1_run.c \
+	kernelhost/http/v1_sandboxes.c
+
+pkglibexec_PROGRAMS += kernelhost-gateway
+kernelhost_gateway_SOURCES = kernelhost/gateway/main.c
+kernelhost_gateway_CFLAGS = $(gateway_cflags)
+kernelhost_gateway_LDADD = $(gateway_libs)

@@ -1,0 +1,28 @@
+/* gateway: what the parts of kernelhost-gateway share.
+ *
+ * One struct, made by main.c, alive as long as the loop runs. No part keeps
+ * state in globals.
+ */
+#ifndef KH_GATEWAY_GATEWAY_H
+#define KH_GATEWAY_GATEWAY_H
+
+#include <stdint.h>
+
+struct kh_gateway {
+    struct kh_loop *loop;
+    struct kh_broker *broker;
+    struct kh_heart *heart;
+    struct kh_registry *registry;
+    struct kh_launches *launches;
+    struct kh_http *http;
+    const char *public_dir; /* what clients call our working directory */
+    /* Numbers of requests and processes rise for ever, over restarts of the
+     * gateway too (init ignores what it has seen), so they begin at the time. */
+    uint64_t last_number;
+};
+
+/* Subdirectories of the working directory, 0700. */
+#define KH_DIR_SOCKETS     "k"
+#define KH_DIR_CONNECTIONS "connect"
+
+#endif

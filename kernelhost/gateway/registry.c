@@ -1,0 +1,288 @@
+#include "kernelhost/gateway/registry.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clean.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "kernelhost/gateway/broker.h"
+
+#define IMAGE_PRESET "default"
+
+struct kh_registry {
+    struct kh_gateway *gateway;
+    struct kh_sandbox **sandboxes; /* sorted by name */
+    unsigned count, size;
+};
+
+/* One LIST from the first record to the last. */
+struct refresh {
+    struct kh_registry *registry;
+    kh_sandbox_fn *fn;
+    void *arg;
+    char (*seen)[KH_NAME_SIZE];
+    size_t seen_count, seen_size;
+};
+
+struct change {
+    struct kh_registry *registry;
+    kh_registry_fn *created;
+    kh_sandbox_fn *removed;
+    void *arg;
+    char name[KH_NAME_SIZE];
+};
+
+struct kh_registry *
+kh_registry_new(struct kh_gateway *gateway)
+{
+    struct kh_registry *registry = kh_xcalloc(1, sizeof(*registry));
+
+    registry->gateway = gateway;
+    return registry;
+}
+
+void
+kh_registry_free(struct kh_registry *registry)
+{
+    if (!registry)
+        return;
+    while (registry->count)
+        kh_sandbox_free(registry->sandboxes[--registry->count]);
+    free(registry->sandboxes);
+    free(registry);
+}
+
+/* Where NAME is, or would be. */
+static unsigned
+place_of(const struct kh_registry *registry, const char *name, bool *ret_found)
+{
+    unsigned low = 0, high = registry->count;
+
+    *ret_found = false;
+    while (low < high) {
+        unsigned middle = low + (high - low) / 2;
+        int order = strcmp(kh_sandbox_name(registry->sandboxes[middle]), name);
+
+        if (order == 0) {
+            *ret_found = true;
+            return middle;
+        }
+        if (order < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+struct kh_sandbox *
+kh_registry_find(struct kh_registry *registry, const char *name)
+{
+    bool found;
+    unsigned at = place_of(registry, name, &found);
+
+    return found ? registry->sandboxes[at] : NULL;
+}
+
+unsigned
+kh_registry_count(const struct kh_registry *registry)
+{
+    return registry->count;
+}
+
+struct kh_sandbox *
+kh_registry_at(struct kh_registry *registry, unsigned index)
+{
+    return index < registry->count ? registry->sandboxes[index] : NULL;
+}
+
+static struct kh_sandbox *
+add(struct kh_registry *registry, const struct kh_broker_reply *record)
+{
+    bool found;
+    unsigned at = place_of(registry, record->name, &found);
+
+    if (found) {
+        kh_sandbox_refresh(registry->sandboxes[at], record);
+        return registry->sandboxes[at];
+    }
+    if (registry->count == registry->size) {
+        registry->size = registry->size ? 2 * registry->size : 64;
+        registry->sandboxes = kh_xrealloc(
+            registry->sandboxes, registry->size * sizeof(*registry->sandboxes));
+    }
+    memmove(registry->sandboxes + at + 1, registry->sandboxes + at,
+            (registry->count - at) * sizeof(*registry->sandboxes));
+    registry->sandboxes[at] = kh_sandbox_new(registry->gateway, record);
+    registry->count++;
+    return registry->sandboxes[at];
+}
+
+static void
+drop(struct kh_registry *registry, const char *name)
+{
+    bool found;
+    unsigned at = place_of(registry, name, &found);
+    struct kh_sandbox *sandbox;
+
+    if (!found)
+        return;
+    sandbox = registry->sandboxes[at];
+    registry->count--;
+    memmove(registry->sandboxes + at, registry->sandboxes + at + 1,
+            (registry->count - at) * sizeof(*registry->sandboxes));
+    kh_sandbox_free(sandbox);
+}
+
+static void on_listed(void *arg, const struct kh_broker_reply *reply, int *fd);
+
+static void
+list(struct refresh *refresh, uint64_t cursor)
+{
+    struct kh_broker_request request = {.type = KH_BROKER_LIST, .arg = cursor};
+
+    kh_broker_call(refresh->registry->gateway->broker, &request, on_listed, refresh);
+}
+
+static void
+note_seen(struct refresh *refresh, const char *name)
+{
+    if (refresh->seen_count == refresh->seen_size) {
+        refresh->seen_size = refresh->seen_size ? 2 * refresh->seen_size : 64;
+        refresh->seen =
+            kh_xrealloc(refresh->seen, refresh->seen_size * sizeof(*refresh->seen));
+    }
+    memcpy(refresh->seen[refresh->seen_count++], name, KH_NAME_SIZE);
+}
+
+static bool
+was_seen(const struct refresh *refresh, const char *name)
+{
+    size_t i;
+
+    for (i = 0; i < refresh->seen_count; i++)
+        if (!strcmp(refresh->seen[i], name))
+            return true;
+    return false;
+}
+
+static void
+end_refresh(struct refresh *refresh, const struct kh_error *err)
+{
+    refresh->fn(refresh->arg, err);
+    free(refresh->seen);
+    free(refresh);
+}
+
+static void
+on_listed(void *arg, const struct kh_broker_reply *reply, int *fd)
+{
+    struct refresh *refresh = arg;
+
+    (void)fd;
+    if (reply->error.code == ENOENT) {
+        end_refresh(refresh, NULL);
+        return;
+    }
+    if (reply->error.code) {
+        end_refresh(refresh, &reply->error);
+        return;
+    }
+    if (kh_name_valid(reply->name) && !was_seen(refresh, reply->name)) {
+        note_seen(refresh, reply->name);
+        add(refresh->registry, reply);
+    }
+    list(refresh, reply->arg);
+}
+
+void
+kh_registry_refresh(struct kh_registry *registry, kh_sandbox_fn *fn, void *arg)
+{
+    struct refresh *refresh = kh_xcalloc(1, sizeof(*refresh));
+
+    refresh->registry = registry;
+    refresh->fn = fn;
+    refresh->arg = arg;
+    list(refresh, 0);
+}
+
+static void
+on_created(void *arg, const struct kh_broker_reply *reply, int *fd)
+{
+    struct change *change = arg;
+    struct kh_broker_reply record = *reply;
+
+    (void)fd;
+    if (reply->error.code) {
+        change->created(change->arg, NULL, &reply->error);
+    } else {
+        memcpy(record.name, change->name, sizeof(record.name));
+        kh_log(KH_LOG_INFO, "sandbox created name=%s", record.name);
+        change->created(change->arg, add(change->registry, &record), NULL);
+    }
+    free(change);
+}
+
+void
+kh_registry_create(struct kh_registry *registry, const char *name, const char *image,
+                   const struct kh_limits *limits, kh_registry_fn *fn, void *arg)
+{
+    struct kh_broker_request request = {.type = KH_BROKER_CREATE, .limits = *limits};
+    struct change *change = kh_xcalloc(1, sizeof(*change));
+    unsigned nonce;
+
+    kh_random(&nonce, sizeof(nonce));
+    if (*name)
+        snprintf(request.name, sizeof(request.name), "%s", name);
+    else
+        snprintf(request.name, sizeof(request.name), "box-%08x", nonce);
+    snprintf(request.image, sizeof(request.image), "%s", *image ? image : IMAGE_PRESET);
+    change->registry = registry;
+    change->created = fn;
+    change->arg = arg;
+    memcpy(change->name, request.name, sizeof(change->name));
+    kh_broker_call(registry->gateway->broker, &request, on_created, change);
+}
+
+static void
+on_removed(void *arg, const struct kh_broker_reply *reply, int *fd)
+{
+    struct change *change = arg;
+
+    (void)fd;
+    if (!reply->error.code || reply->error.code == ENOENT) {
+        kh_log(KH_LOG_INFO, "sandbox removed name=%s", change->name);
+        drop(change->registry, change->name);
+        change->removed(change->arg, NULL);
+    } else {
+        change->removed(change->arg, &reply->error);
+    }
+    free(change);
+}
+
+void
+kh_registry_remove(struct kh_registry *registry, struct kh_sandbox *sandbox,
+                   kh_sandbox_fn *fn, void *arg)
+{
+    struct change *change = kh_xcalloc(1, sizeof(*change));
+
+    change->registry = registry;
+    change->removed = fn;
+    change->arg = arg;
+    snprintf(change->name, sizeof(change->name), "%s", kh_sandbox_name(sandbox));
+    kh_broker_call_name(registry->gateway->broker, KH_BROKER_REMOVE, change->name,
+                        on_removed, change);
+}
+
+void
+kh_registry_exited(struct kh_registry *registry, const struct kh_broker_reply *reply)
+{
+    struct kh_sandbox *sandbox = kh_registry_find(registry, reply->name);
+
+    if (sandbox)
+        kh_sandbox_exited(sandbox, reply);
+}

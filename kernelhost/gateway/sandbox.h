@@ -1,0 +1,80 @@
+/* sandbox: one sandbox as the gateway sees it: its record, its init, its kernels.
+ *
+ * kernelhostd decides what exists; this object mirrors a record, starts the
+ * sandbox when something is wanted of it, holds the link to its init, gives each
+ * frame to the kernel or process it belongs to, and connects again when the link
+ * is lost while the sandbox runs. A sandbox whose init breaks the protocol is
+ * "broken": its link is closed and nothing else is affected.
+ */
+#ifndef KH_GATEWAY_SANDBOX_H
+#define KH_GATEWAY_SANDBOX_H
+
+#include "kernelhost/gateway/gateway.h"
+#include "protocol/link/broker.h"
+#include "protocol/link/frame.h"
+
+struct kh_sandbox;
+struct kh_kernel;
+struct kh_kernel_owner;
+struct kh_exec;
+
+/* ERR is NULL on success. The sandbox may be freed after a call with an error. */
+typedef void kh_sandbox_fn(void *arg, const struct kh_error *err);
+
+/* RECORD is an answer of kernelhostd about it (create, list). */
+struct kh_sandbox *kh_sandbox_new(struct kh_gateway *gateway,
+                                  const struct kh_broker_reply *record);
+
+/* Ends link, kernels and processes' streams here; asks kernelhostd nothing. */
+void kh_sandbox_free(struct kh_sandbox *sandbox);
+
+const char *kh_sandbox_name(const struct kh_sandbox *sandbox);
+
+/* The newest record; kh_sandbox_refresh replaces it. */
+const struct kh_broker_reply *kh_sandbox_record(const struct kh_sandbox *sandbox);
+void kh_sandbox_refresh(struct kh_sandbox *sandbox,
+                        const struct kh_broker_reply *record);
+
+/* Makes the sandbox run and its init reachable, then calls FN (maybe before
+ * returning). */
+void kh_sandbox_up(struct kh_sandbox *sandbox, kh_sandbox_fn *fn, void *arg);
+
+/* What was asked for with ARG is not answered any more. */
+void kh_sandbox_forget(struct kh_sandbox *sandbox, const void *arg);
+
+/* Ends its processes; the disk stays. FN as above. */
+void kh_sandbox_stop(struct kh_sandbox *sandbox, kh_sandbox_fn *fn, void *arg);
+
+/* Its PID 1 ended with this wait status (kernelhostd says so). */
+void kh_sandbox_exited(struct kh_sandbox *sandbox, const struct kh_broker_reply *reply);
+
+/* Starts a Python kernel that nobody asked for yet, so that the first run finds
+ * it ready. If that fails nobody hears of it. */
+void kh_sandbox_warm(struct kh_sandbox *sandbox);
+
+/* Sends a frame to init: -ENOTCONN when there is no link, -ENOBUFS when it is
+ * crowded and the frame is not urgent. */
+int kh_sandbox_send(struct kh_sandbox *sandbox, const struct kh_frame *frame,
+                    struct kh_error *err);
+int kh_sandbox_send_urgent(struct kh_sandbox *sandbox, const struct kh_frame *frame,
+                           struct kh_error *err);
+
+/* Kernels, in order of their numbers. kh_sandbox_kernel finds by id. */
+struct kh_kernel *kh_sandbox_kernels(struct kh_sandbox *sandbox);
+struct kh_kernel *kh_sandbox_kernel(struct kh_sandbox *sandbox, const char *id);
+
+/* The first usable kernel of a language, or a new one. OWNER as in kernel.h;
+ * with FRESH always a new one. -EAGAIN when there are KH_KERNELS_MAX. */
+int kh_sandbox_need_kernel(struct kh_sandbox *sandbox, const char *language, bool fresh,
+                           const struct kh_kernel_owner *owner,
+                           struct kh_kernel **ret_kernel, struct kh_error *err);
+
+/* Called by kernel.c when a kernel is freed. */
+void kh_sandbox_drop_kernel(struct kh_sandbox *sandbox, struct kh_kernel *kernel);
+
+/* Processes (exec.c registers itself). -EAGAIN at KH_EXECS_MAX. */
+int kh_sandbox_add_exec(struct kh_sandbox *sandbox, struct kh_exec *exec,
+                        struct kh_error *err);
+void kh_sandbox_drop_exec(struct kh_sandbox *sandbox, struct kh_exec *exec);
+
+#endif

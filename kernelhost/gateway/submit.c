@@ -1,0 +1,238 @@
+/* submit: requests on their way to init, and the listeners' side of a kernel. */
+#include <errno.h>
+#include <string.h>
+
+#include "base/clean.h"
+#include "base/mem.h"
+#include "kernelhost/gateway/kernel_own.h"
+#include "kernelhost/gateway/loop.h"
+#include "protocol/link/init.h"
+
+/* Keeps an encoded frame until init can have it. */
+static int
+hold_frame(struct kh_kernel *kernel, const struct kh_frame *frame, struct kh_error *err)
+{
+    if (kh_buf_len(&kernel->held) + kh_frame_size(frame) > KH_HELD_MAX)
+        return kh_fail(err, ENOBUFS, "too much waits for this kernel to start");
+    return kh_frame_encode(frame, &kernel->held, err);
+}
+
+static int
+pass_on(struct kh_kernel *kernel, struct kh_request *request,
+        const struct kh_frame *frame, struct kh_error *err)
+{
+    enum kh_life_action action = kh_life_step(kernel->life, KH_LIFE_EV_WANTED).action;
+    int r;
+
+    if (action == KH_LIFE_REFUSE)
+        return kh_fail(err, ECANCELED, "the kernel is dead (hint: restart it)");
+    if (action != KH_LIFE_SEND)
+        return hold_frame(kernel, frame, err);
+    r = kh_sandbox_send(kernel->sandbox, frame, err);
+    if (r == -ENOTCONN) /* the link was lost just now and is made again */
+        return hold_frame(kernel, frame, err);
+    request->sent = r == 0;
+    return r;
+}
+
+/* Numbers the request, notes it and gives it to init, or says why not. */
+static int
+enter(struct kh_kernel *kernel, const struct kh_asker *asker,
+      const struct kh_schema *row, struct kh_frame *frame,
+      struct kh_request **ret_request, struct kh_error *err)
+{
+    struct kh_request *request;
+    int r;
+
+    frame->type = KH_INIT_REQUEST;
+    frame->kernel = kernel->number;
+    frame->id = ++kernel->gateway->last_number;
+    r = kh_requests_add(kernel->requests, frame->id, asker->channel, row, asker->ident,
+                        asker->ident_count, asker->header, &request, err);
+    if (r < 0)
+        return r;
+    request->sink = asker->sink;
+    r = pass_on(kernel, request, frame, err);
+    if (r < 0) {
+        *ret_request = request;
+        return r;
+    }
+    kernel->warm = false;
+    kh_kernel_touch(kernel);
+    *ret_request = request;
+    kh_kernel_step(kernel, KH_LIFE_EV_WANTED, NULL);
+    return 0;
+}
+
+void
+kh_kernel_take(struct kh_kernel *kernel, const struct kh_asker *asker,
+               const struct kh_schema *row, struct kh_frame *frame)
+{
+    struct kh_request *request = NULL;
+    struct kh_error err;
+
+    if (enter(kernel, asker, row, frame, &request, &err) == 0)
+        return;
+    if (request) {
+        kh_answer_lost(kernel, request, "KernelUnavailable", err.text);
+        return;
+    }
+    kh_tell_state(kernel, asker, "busy");
+    kh_answer_failed(kernel, asker, row, "KernelUnavailable", err.text);
+    kh_tell_state(kernel, asker, "idle");
+}
+
+int
+kh_kernel_submit(struct kh_kernel *kernel, struct kh_sink *sink,
+                 const struct kh_schema *row, unsigned flags, struct kh_slice header,
+                 struct kh_slice content, uint64_t *ret_number, struct kh_error *err)
+{
+    struct kh_asker asker = {
+        .channel = KH_CHANNEL_SHELL, .header = header, .sink = sink};
+    struct kh_frame frame = {.flags = (uint16_t)flags, .count = 4};
+    struct kh_request *request = NULL;
+    int r;
+
+    frame.slice[0] = header;
+    frame.slice[1] = kh_slice_text("{}");
+    frame.slice[2] = kh_slice_text("{}");
+    frame.slice[3] = content;
+    if (ret_number) /* before anything can be said about it */
+        *ret_number = kernel->gateway->last_number + 1;
+    r = enter(kernel, &asker, row, &frame, &request, err);
+    if (r < 0 && request)
+        kh_requests_finish(kernel->requests, request);
+    return r;
+}
+
+void
+kh_kernel_listen(struct kh_kernel *kernel, struct kh_sink *sink)
+{
+    sink->next = kernel->sinks;
+    kernel->sinks = sink;
+}
+
+void
+kh_kernel_unlisten(struct kh_kernel *kernel, struct kh_sink *sink)
+{
+    struct kh_sink **at = &kernel->sinks;
+
+    while (*at && *at != sink)
+        at = &(*at)->next;
+    if (*at)
+        *at = sink->next;
+    sink->next = NULL;
+    kh_requests_drop_sink(kernel->requests, sink);
+}
+
+void
+kh_kernel_hold(struct kh_kernel *kernel, bool hold)
+{
+    if (hold) {
+        kernel->holds++;
+        return;
+    }
+    kernel->holds--;
+    kh_kernel_pace(kernel);
+}
+
+void
+kh_kernel_batch(struct kh_kernel *kernel)
+{
+    struct kh_frame frame = {
+        .type = KH_INIT_ACK, .kernel = kernel->number, .seq = kernel->seq};
+    long due;
+
+    due = kh_coalesce_due(&kernel->coalesce, kh_loop_now(kernel->gateway->loop));
+    if (due >= 0)
+        kh_timer_start(kernel->flush, (uint64_t)due, 0);
+    if (!kernel->attached || kernel->holds || kernel->crowded ||
+        kernel->acked == kernel->seq)
+        return;
+    if (kh_sandbox_send_urgent(kernel->sandbox, &frame, NULL) < 0)
+        return;
+    kernel->acked = kernel->seq;
+    kernel->unacked = 0;
+}
+
+void
+kh_kernel_pace(struct kh_kernel *kernel)
+{
+    if (kernel->crowded && kernel->channels &&
+        kh_channels_waiting(kernel->channels) < KH_CHANNELS_LOW)
+        kernel->crowded = false;
+    kh_kernel_batch(kernel);
+}
+
+static unsigned
+count_sinks(const struct kh_kernel *kernel)
+{
+    const struct kh_sink *sink;
+    unsigned count = 0;
+
+    for (sink = kernel->sinks; sink; sink = sink->next)
+        count++;
+    return count;
+}
+
+void
+kh_kernel_view(const struct kh_kernel *kernel, struct kh_kernel_view *ret_view)
+{
+    bool busy = kernel->life == KH_LIFE_READY && kernel->running;
+
+    ret_view->execution_state = busy ? "busy" : kh_life_name(kernel->life);
+    kh_date_text(kernel->last_activity.tv_sec, kernel->last_activity.tv_nsec,
+                 ret_view->last_activity);
+    ret_view->connections = count_sinks(kernel);
+    if (kernel->channels)
+        ret_view->connections += kh_channels_peers(kernel->channels);
+    ret_view->execution_count = kernel->execution_count;
+}
+
+const char *
+kh_kernel_id(const struct kh_kernel *kernel)
+{
+    return kernel->id;
+}
+
+uint32_t
+kh_kernel_number(const struct kh_kernel *kernel)
+{
+    return kernel->number;
+}
+
+const char *
+kh_kernel_language(const struct kh_kernel *kernel)
+{
+    return kernel->language;
+}
+
+struct kh_sandbox *
+kh_kernel_sandbox(const struct kh_kernel *kernel)
+{
+    return kernel->sandbox;
+}
+
+bool
+kh_kernel_usable(const struct kh_kernel *kernel)
+{
+    return kernel->life != KH_LIFE_ENDING;
+}
+
+void
+kh_kernel_set_warm(struct kh_kernel *kernel)
+{
+    kernel->warm = true;
+}
+
+struct kh_kernel *
+kh_kernel_next(const struct kh_kernel *kernel)
+{
+    return kernel->next;
+}
+
+void
+kh_kernel_set_next(struct kh_kernel *kernel, struct kh_kernel *next)
+{
+    kernel->next = next;
+}

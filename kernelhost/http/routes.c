@@ -1,0 +1,108 @@
+#include "kernelhost/http/routes.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clean.h"
+#include "kernelhost/http/v1.h"
+#include "protocol/jupyter/jsontree.h"
+
+/* NAME and ID stand for one segment of the path each. */
+static const struct {
+    const char *method;
+    const char *path;
+    kh_v1_handler *handler;
+} table[] = {
+    {"GET", "/v1/health", kh_v1_health},
+    {"GET", "/v1/images", kh_v1_images},
+    {"GET", "/v1/sandboxes", kh_v1_list},
+    {"POST", "/v1/sandboxes", kh_v1_create},
+    {"PUT", "/v1/sandboxes/NAME", kh_v1_ensure},
+    {"GET", "/v1/sandboxes/NAME", kh_v1_show},
+    {"DELETE", "/v1/sandboxes/NAME", kh_v1_remove},
+    {"POST", "/v1/sandboxes/NAME/start", kh_v1_start},
+    {"POST", "/v1/sandboxes/NAME/stop", kh_v1_stop},
+    {"POST", "/v1/sandboxes/NAME/run", kh_v1_run},
+    {"POST", "/v1/sandboxes/NAME/exec", kh_v1_exec},
+    {"GET", "/v1/sandboxes/NAME/kernels", kh_v1_kernels},
+    {"POST", "/v1/sandboxes/NAME/kernels", kh_v1_kernel_new},
+    {"DELETE", "/v1/sandboxes/NAME/kernels/ID", kh_v1_kernel_remove},
+    {"POST", "/v1/sandboxes/NAME/kernels/ID/interrupt", kh_v1_kernel_interrupt},
+    {"POST", "/v1/sandboxes/NAME/kernels/ID/restart", kh_v1_kernel_restart},
+    {"POST", "/v1/sandboxes/NAME/connect", kh_v1_connect},
+    {"POST", "/v1/launch", kh_v1_launch},
+};
+
+/* Copies a segment of the path; a longer one than fits names nothing. */
+static bool
+take_segment(const char **path, char *out, size_t size)
+{
+    size_t length = strcspn(*path, "/");
+
+    if (!length || length >= size)
+        return false;
+    memcpy(out, *path, length);
+    out[length] = '\0';
+    *path += length;
+    return true;
+}
+
+static bool
+match(const char *pattern, const char *path, struct kh_v1_call *call)
+{
+    call->name[0] = call->id[0] = '\0';
+    while (*pattern) {
+        if (!strncmp(pattern, "NAME", 4)) {
+            if (!take_segment(&path, call->name, sizeof(call->name)))
+                return false;
+            pattern += 4;
+        } else if (!strncmp(pattern, "ID", 2)) {
+            if (!take_segment(&path, call->id, sizeof(call->id)))
+                return false;
+            pattern += 2;
+        } else if (*pattern++ != *path++) {
+            return false;
+        }
+    }
+    return *path == '\0' || !strcmp(path, "/");
+}
+
+static void
+serve(struct kh_v1_call *call, kh_v1_handler *handler)
+{
+    struct kh_slice text = kh_http_body(call->request);
+    struct kh_error err;
+    AUTO_JSON json_t *body = NULL;
+
+    if (!text.size)
+        text = kh_slice_text("{}");
+    if (kh_jsontree_parse(text, KH_HTTP_BODY_MAX, &body, &err) < 0) {
+        kh_v1_fail(call->request, 400, "invalid", "the body is not right: %s",
+                   err.text);
+        return;
+    }
+    call->body = body;
+    handler(call);
+}
+
+void
+kh_routes_handle(void *arg, struct kh_http_request *request)
+{
+    struct kh_v1_call call = {.gateway = arg, .request = request};
+    bool known = false;
+    size_t i;
+
+    for (i = 0; i < KH_COUNT(table); i++) {
+        if (!match(table[i].path, kh_http_path(request), &call))
+            continue;
+        known = true;
+        if (strcmp(table[i].method, kh_http_method(request)))
+            continue;
+        serve(&call, table[i].handler);
+        return;
+    }
+    if (known)
+        kh_v1_fail(request, 405, "method", "this path has no such method");
+    else
+        kh_v1_fail(request, 404, "not_found", "there is no such path (see doc/api.md)");
+}

@@ -1,0 +1,72 @@
+/* v1: the handlers of the native API (doc/api.md), one file a noun, and what they
+ * share. A handler gets a call and owns its request (server.h).
+ */
+#ifndef KH_HTTP_V1_H
+#define KH_HTTP_V1_H
+
+#include <jansson.h>
+
+#include "kernelhost/gateway/gateway.h"
+#include "kernelhost/gateway/kernel.h"
+#include "kernelhost/gateway/sandbox.h"
+#include "kernelhost/http/server.h"
+
+#define KH_V1_ID_SIZE 64
+
+/* One request that matched a route. name and id are the route's NAME and ID ("" if
+ * it has none); body is an object, empty when none was sent, and valid only during
+ * the handler. */
+struct kh_v1_call {
+    struct kh_gateway *gateway;
+    struct kh_http_request *request;
+    char name[KH_NAME_SIZE]; /* not checked */
+    char id[KH_V1_ID_SIZE];
+    const json_t *body;
+};
+
+typedef void kh_v1_handler(const struct kh_v1_call *call);
+
+/* v1_sandboxes.c */
+kh_v1_handler kh_v1_health, kh_v1_images, kh_v1_list, kh_v1_create, kh_v1_ensure,
+    kh_v1_show, kh_v1_remove, kh_v1_start, kh_v1_stop;
+/* v1_kernels.c */
+kh_v1_handler kh_v1_kernels, kh_v1_kernel_new, kh_v1_kernel_remove,
+    kh_v1_kernel_interrupt, kh_v1_kernel_restart, kh_v1_connect;
+/* v1_run.c, v1_exec.c, v1_launch.c */
+kh_v1_handler kh_v1_run, kh_v1_exec, kh_v1_launch;
+
+/* Answers (v1.c). A reply takes the reference to BODY. */
+void kh_v1_reply(struct kh_http_request *request, unsigned status, json_t *body);
+void kh_v1_empty(struct kh_http_request *request);
+void kh_v1_fail(struct kh_http_request *request, unsigned status, const char *code,
+                const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+/* The status and code that fit the errno value in *ERR. */
+void kh_v1_error(struct kh_http_request *request, const struct kh_error *err);
+
+/* The sandbox or kernel that the call names; answers 404 and returns NULL when
+ * there is none. */
+struct kh_sandbox *kh_v1_sandbox(const struct kh_v1_call *call);
+struct kh_kernel *kh_v1_kernel(const struct kh_v1_call *call);
+
+/* A text field: PRESET when it is absent or null; -EINVAL when it is no string,
+ * longer than MAX or holds a NUL. kh_v1_flag: likewise for true and false. */
+int kh_v1_text(const json_t *body, const char *name, size_t max, const char *preset,
+               const char **ret_text, struct kh_error *err);
+int kh_v1_flag(const json_t *body, const char *name, bool preset, bool *ret_flag,
+               struct kh_error *err);
+
+/* "python" for what a client may call it; NULL for no language of ours. */
+const char *kh_v1_language(const char *name);
+
+/* Objects as doc/api.md shows them. */
+json_t *kh_v1_sandbox_json(struct kh_sandbox *sandbox);
+json_t *kh_v1_kernel_json(const struct kh_kernel *kernel);
+json_t *kh_v1_kernels_json(struct kh_sandbox *sandbox);
+
+/* Finds the kernel that a body names ("kernel", "language") or needs one, with the
+ * sandbox up. The error is as for kh_v1_error. */
+int kh_v1_need_kernel(struct kh_sandbox *sandbox, const char *id, const char *language,
+                      struct kh_kernel **ret_kernel, struct kh_error *err);
+
+#endif

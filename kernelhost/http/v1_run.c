@@ -1,0 +1,268 @@
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clean.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "kernelhost/gateway/loop.h"
+#include "kernelhost/http/v1.h"
+#include "protocol/jupyter/reply.h"
+#include "protocol/link/runner.h"
+
+/* Unread output of one client at which its kernel is held, and let go again; and
+ * the time it then has to read some. */
+#define WAITING_HIGH (8u * 1024 * 1024)
+#define WAITING_LOW  (1u * 1024 * 1024)
+#define STALL_MS     10000
+
+/* One execution for one client. It ends with the idle of its request. */
+struct run {
+    struct kh_sink sink; /* first */
+    struct kh_gateway *gateway;
+    struct kh_http_request *request;
+    struct kh_sandbox *sandbox;
+    struct kh_kernel *kernel; /* NULL: not listening */
+    struct kh_timer *stall;
+    uint64_t number;
+    bool held; /* the kernel, because the client does not read */
+    bool gone; /* the client, before the kernel was found */
+    bool streaming;
+    bool *freed; /* set when it is freed during submit */
+    char kernel_id[KH_UUID_SIZE];
+    const char *language;
+    unsigned flags;
+    struct kh_buf content;
+};
+
+static void
+let_go(struct run *run)
+{
+    if (!run->held)
+        return;
+    run->held = false;
+    kh_timer_stop(run->stall);
+    kh_kernel_hold(run->kernel, false);
+}
+
+static void
+free_run(struct run *run)
+{
+    if (run->kernel) {
+        let_go(run);
+        kh_kernel_unlisten(run->kernel, &run->sink);
+    }
+    if (run->freed)
+        *run->freed = true;
+    kh_timer_close(run->stall);
+    kh_buf_release(&run->content);
+    free(run);
+}
+
+static void
+cut(struct run *run)
+{
+    struct kh_http_request *request = run->request;
+
+    free_run(run);
+    kh_http_abort(request);
+}
+
+static void
+on_stall(void *arg)
+{
+    struct run *run = arg;
+
+    kh_log(KH_LOG_WARN, "client of run cut because it does not read kernel=%s",
+           kh_kernel_id(run->kernel));
+    cut(run);
+}
+
+static void
+on_drained(void *arg)
+{
+    struct run *run = arg;
+
+    if (!run->held)
+        return;
+    if (kh_http_waiting(run->request) < WAITING_LOW)
+        let_go(run);
+    else
+        kh_timer_start(run->stall, STALL_MS, 0);
+}
+
+/* The cell goes on without its client. */
+static void
+on_gone(void *arg)
+{
+    struct run *run = arg;
+
+    if (!run->kernel)
+        run->gone = true;
+    else
+        cut(run);
+}
+
+static bool
+is_idle(const struct kh_message *message)
+{
+    static const char *const names[] = {"execution_state"};
+    struct kh_json_value value;
+    char state[16];
+
+    return message->channel == KH_CHANNEL_IOPUB &&
+           !strcmp(message->msg_type, "status") &&
+           kh_json_find(message->content, names, 1, &value, NULL) == 0 &&
+           kh_json_text(value, state, sizeof(state)) > 0 && !strcmp(state, "idle");
+}
+
+/* Once the request has been accepted, or what it brings comes already. */
+static void
+begin_stream(struct run *run)
+{
+    if (!run->streaming)
+        kh_http_stream(run->request, "application/x-ndjson", on_drained, run);
+    run->streaming = true;
+}
+
+static void
+on_message(struct kh_sink *sink, const struct kh_message *message)
+{
+    struct run *run = (struct run *)sink;
+    struct kh_http_request *request = run->request;
+    struct kh_buf line = KH_BUF_INIT;
+
+    if (message->request != run->number)
+        return;
+    begin_stream(run);
+    kh_message_line(message, &line);
+    kh_http_write(request, (struct kh_slice){kh_buf_ptr(&line), kh_buf_len(&line)});
+    kh_buf_release(&line);
+    if (is_idle(message)) {
+        free_run(run);
+        kh_http_end(request);
+    } else if (!run->held && kh_http_waiting(request) > WAITING_HIGH) {
+        run->held = true;
+        kh_kernel_hold(run->kernel, true);
+        kh_timer_start(run->stall, STALL_MS, 0);
+    }
+}
+
+static void
+on_kernel_gone(struct kh_sink *sink)
+{
+    struct run *run = (struct run *)sink;
+
+    run->held = false;
+    run->kernel = NULL;
+    cut(run);
+}
+
+/* The header of an execute_request of our own. */
+static void
+make_header(struct kh_buf *out)
+{
+    struct kh_origin origin;
+
+    kh_origin_init(&origin, "kernelhost");
+    kh_origin_header(&origin, "execute_request", out);
+}
+
+static int
+submit(struct run *run, struct kh_error *err)
+{
+    struct kh_buf header = KH_BUF_INIT;
+    struct kh_kernel *kernel;
+    bool freed = false;
+    int r;
+
+    r = kh_v1_need_kernel(run->sandbox, run->kernel_id, run->language, &kernel, err);
+    if (r < 0)
+        return r;
+    run->kernel = kernel;
+    make_header(&header);
+    kh_kernel_listen(kernel, &run->sink);
+    run->freed = &freed;
+    r = kh_kernel_submit(
+        kernel, &run->sink, kh_schema_request("execute_request"), run->flags,
+        (struct kh_slice){kh_buf_ptr(&header), kh_buf_len(&header)},
+        (struct kh_slice){kh_buf_ptr(&run->content), kh_buf_len(&run->content)},
+        &run->number, err);
+    kh_buf_release(&header);
+    if (freed)
+        return 0;
+    run->freed = NULL;
+    if (r == 0)
+        begin_stream(run);
+    return r;
+}
+
+static void
+on_up(void *arg, const struct kh_error *err)
+{
+    struct run *run = arg;
+    struct kh_http_request *request = run->request;
+    struct kh_error why;
+
+    if (err)
+        kh_v1_error(request, err);
+    else if (run->gone)
+        kh_v1_fail(request, 503, "unavailable", "the client has gone");
+    else if (submit(run, &why) == 0)
+        return;
+    else
+        kh_v1_error(request, &why);
+    free_run(run);
+}
+
+static int
+read_body(const struct kh_v1_call *call, struct run *run, struct kh_error *err)
+{
+    const char *kernel, *language;
+    const json_t *code = json_object_get(call->body, "code");
+    bool history, stop;
+
+    if (!json_is_string(code))
+        return kh_fail(err, EINVAL, "'code' must be a text");
+    if (kh_v1_text(call->body, "kernel", KH_UUID_SIZE - 1, "", &kernel, err) < 0 ||
+        kh_v1_text(call->body, "language", 64, "python", &language, err) < 0 ||
+        kh_v1_flag(call->body, "store_history", true, &history, err) < 0 ||
+        kh_v1_flag(call->body, "stop_on_error", true, &stop, err) < 0)
+        return -err->code;
+    run->language = kh_v1_language(language);
+    if (!run->language)
+        return kh_fail(err, EINVAL, "'language' must be \"python\" for now");
+    strcpy(run->kernel_id, kernel);
+    run->flags = KH_REQUEST_EXECUTE | (stop ? KH_REQUEST_STOP_ON_ERROR : 0);
+    kh_json_addf(&run->content,
+                 "{\"code\":%S,\"silent\":false,\"store_history\":%b,"
+                 "\"user_expressions\":{},\"allow_stdin\":false,\"stop_on_error\":%b}",
+                 &(struct kh_slice){json_string_value(code), json_string_length(code)},
+                 history, stop);
+    return 0;
+}
+
+void
+kh_v1_run(const struct kh_v1_call *call)
+{
+    struct kh_sandbox *sandbox = kh_v1_sandbox(call);
+    struct kh_error err;
+    struct run *run;
+
+    if (!sandbox)
+        return;
+    run = kh_xcalloc(1, sizeof(*run));
+    run->sink.message = on_message;
+    run->sink.gone = on_kernel_gone;
+    run->gateway = call->gateway;
+    run->request = call->request;
+    run->sandbox = sandbox;
+    run->stall = kh_timer_new(call->gateway->loop, on_stall, run);
+    if (read_body(call, run, &err) < 0) {
+        kh_v1_error(call->request, &err);
+        free_run(run);
+        return;
+    }
+    kh_http_on_gone(call->request, on_gone, run);
+    kh_sandbox_up(sandbox, on_up, run);
+}

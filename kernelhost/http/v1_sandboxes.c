@@ -1,0 +1,271 @@
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "kernelhost/gateway/broker.h"
+#include "kernelhost/gateway/limits.h"
+#include "kernelhost/gateway/registry.h"
+#include "kernelhost/http/v1.h"
+
+/* A request that waits for kernelhostd or a sandbox. */
+struct wait {
+    struct kh_gateway *gateway;
+    struct kh_http_request *request;
+    char name[KH_NAME_SIZE];
+    bool ensure;
+    json_t *images;
+};
+
+static struct wait *
+wait_new(const struct kh_v1_call *call)
+{
+    struct wait *wait = kh_xcalloc(1, sizeof(*wait));
+
+    wait->gateway = call->gateway;
+    wait->request = call->request;
+    snprintf(wait->name, sizeof(wait->name), "%s", call->name);
+    return wait;
+}
+
+void
+kh_v1_health(const struct kh_v1_call *call)
+{
+    kh_v1_reply(call->request, 200,
+                json_pack("{s:s, s:s, s:i, s:i}", "status", "ok", "version",
+                          PACKAGE_VERSION, "pid", (int)getpid(), "sandboxes",
+                          (int)kh_registry_count(call->gateway->registry)));
+}
+
+static void next_image(struct wait *wait, uint64_t cursor);
+
+static void
+on_image(void *arg, const struct kh_broker_reply *reply, int *fd)
+{
+    struct wait *wait = arg;
+
+    (void)fd;
+    if (!reply->error.code) {
+        json_array_append_new(wait->images, json_pack("{s:s}", "name", reply->image));
+        next_image(wait, reply->arg);
+        return;
+    }
+    if (reply->error.code == ENOENT) {
+        kh_v1_reply(wait->request, 200, json_pack("{s:O}", "images", wait->images));
+    } else {
+        kh_v1_error(wait->request, &reply->error);
+    }
+    json_decref(wait->images);
+    free(wait);
+}
+
+static void
+next_image(struct wait *wait, uint64_t cursor)
+{
+    struct kh_broker_request request = {.type = KH_BROKER_IMAGES, .arg = cursor};
+
+    kh_broker_call(wait->gateway->broker, &request, on_image, wait);
+}
+
+void
+kh_v1_images(const struct kh_v1_call *call)
+{
+    struct wait *wait = wait_new(call);
+
+    wait->images = json_array();
+    next_image(wait, 0);
+}
+
+static void
+on_list(void *arg, const struct kh_error *err)
+{
+    struct wait *wait = arg;
+    json_t *array;
+    struct kh_sandbox *sandbox;
+    unsigned i = 0;
+
+    if (err) {
+        kh_v1_error(wait->request, err);
+        free(wait);
+        return;
+    }
+    array = json_array();
+    while ((sandbox = kh_registry_at(wait->gateway->registry, i++)))
+        json_array_append_new(array, kh_v1_sandbox_json(sandbox));
+    kh_v1_reply(wait->request, 200, json_pack("{s:o}", "sandboxes", array));
+    free(wait);
+}
+
+void
+kh_v1_list(const struct kh_v1_call *call)
+{
+    kh_registry_refresh(call->gateway->registry, on_list, wait_new(call));
+}
+
+static void
+on_created(void *arg, struct kh_sandbox *sandbox, const struct kh_error *err)
+{
+    struct wait *wait = arg;
+
+    if (err && err->code == EEXIST && wait->ensure)
+        sandbox = kh_registry_find(wait->gateway->registry, wait->name);
+    if (sandbox) {
+        kh_v1_reply(wait->request, err ? 200 : 201, kh_v1_sandbox_json(sandbox));
+        kh_sandbox_warm(sandbox);
+    } else {
+        kh_v1_error(wait->request, err);
+    }
+    free(wait);
+}
+
+/* NAME was checked, or is "". */
+static void
+create(const struct kh_v1_call *call, const char *name, bool ensure)
+{
+    struct kh_limits limits;
+    struct kh_error err;
+    const char *image;
+    struct wait *wait;
+
+    if (kh_v1_text(call->body, "image", KH_IMAGE_NAME_SIZE - 1, "", &image, &err) < 0 ||
+        kh_limits_read(call->body, &limits, &err) < 0) {
+        kh_v1_error(call->request, &err);
+        return;
+    }
+    if (*image && !kh_image_name_valid(image)) {
+        kh_v1_fail(call->request, 400, "invalid",
+                   "'image' must be a name like 'default'");
+        return;
+    }
+    wait = wait_new(call);
+    wait->ensure = ensure;
+    kh_registry_create(call->gateway->registry, name, image, &limits, on_created, wait);
+}
+
+void
+kh_v1_create(const struct kh_v1_call *call)
+{
+    struct kh_error err;
+    const char *name;
+
+    if (kh_v1_text(call->body, "name", 200, "", &name, &err) < 0) {
+        kh_v1_error(call->request, &err);
+        return;
+    }
+    if (*name && !kh_name_valid(name)) {
+        kh_v1_fail(call->request, 400, "invalid", "a sandbox name is " KH_NAME_RULE);
+        return;
+    }
+    if (*name && kh_registry_find(call->gateway->registry, name)) {
+        kh_v1_fail(call->request, 409, "exists",
+                   "there is a sandbox '%s' already (hint: kernelhost rm %s)", name,
+                   name);
+        return;
+    }
+    create(call, name, false);
+}
+
+void
+kh_v1_ensure(const struct kh_v1_call *call)
+{
+    struct kh_sandbox *sandbox;
+
+    if (!kh_name_valid(call->name)) {
+        kh_v1_fail(call->request, 400, "invalid", "a sandbox name is " KH_NAME_RULE);
+        return;
+    }
+    sandbox = kh_registry_find(call->gateway->registry, call->name);
+    if (sandbox)
+        kh_v1_reply(call->request, 200, kh_v1_sandbox_json(sandbox));
+    else
+        create(call, call->name, true);
+}
+
+static void
+on_shown(void *arg, const struct kh_broker_reply *reply, int *fd)
+{
+    struct wait *wait = arg;
+    struct kh_sandbox *sandbox = kh_registry_find(wait->gateway->registry, wait->name);
+
+    (void)fd;
+    if (reply->error.code) {
+        kh_v1_error(wait->request, &reply->error);
+    } else if (!sandbox) {
+        kh_v1_fail(wait->request, 404, "not_found", "there is no sandbox '%s'",
+                   wait->name);
+    } else {
+        kh_sandbox_refresh(sandbox, reply);
+        kh_v1_reply(wait->request, 200, kh_v1_sandbox_json(sandbox));
+    }
+    free(wait);
+}
+
+static void
+show(struct wait *wait)
+{
+    kh_broker_call_name(wait->gateway->broker, KH_BROKER_STAT, wait->name, on_shown,
+                        wait);
+}
+
+void
+kh_v1_show(const struct kh_v1_call *call)
+{
+    if (kh_v1_sandbox(call))
+        show(wait_new(call));
+}
+
+static void
+on_removed(void *arg, const struct kh_error *err)
+{
+    struct wait *wait = arg;
+
+    if (err)
+        kh_v1_error(wait->request, err);
+    else
+        kh_v1_empty(wait->request);
+    free(wait);
+}
+
+void
+kh_v1_remove(const struct kh_v1_call *call)
+{
+    struct kh_sandbox *sandbox = kh_v1_sandbox(call);
+
+    if (sandbox)
+        kh_registry_remove(call->gateway->registry, sandbox, on_removed,
+                           wait_new(call));
+}
+
+/* Started or stopped: answer with how it is now. */
+static void
+on_moved(void *arg, const struct kh_error *err)
+{
+    struct wait *wait = arg;
+
+    if (!err) {
+        show(wait);
+        return;
+    }
+    kh_v1_error(wait->request, err);
+    free(wait);
+}
+
+void
+kh_v1_start(const struct kh_v1_call *call)
+{
+    struct kh_sandbox *sandbox = kh_v1_sandbox(call);
+
+    if (sandbox)
+        kh_sandbox_up(sandbox, on_moved, wait_new(call));
+}
+
+void
+kh_v1_stop(const struct kh_v1_call *call)
+{
+    struct kh_sandbox *sandbox = kh_v1_sandbox(call);
+
+    if (sandbox)
+        kh_sandbox_stop(sandbox, on_moved, wait_new(call));
+}
