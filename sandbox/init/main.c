@@ -193,7 +193,9 @@ start(const struct options *options, struct kh_error *err)
 {
     bool plain = options->socket != NULL;
 
-    if (prctl(PR_SET_DUMPABLE, 0) < 0)
+    /* What the user's code could read of us in /proc. As an ordinary process we
+     * are the user's own, who may look at what we do. */
+    if (!plain && prctl(PR_SET_DUMPABLE, 0) < 0)
         return kh_fail_errno(err, "cannot become undumpable");
     if (keep_capabilities(err) < 0)
         return -err->code;

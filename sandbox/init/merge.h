@@ -13,7 +13,8 @@
  *
  * Markers are written at once and pipes keep such writes whole, so a marker can
  * be cut only by the end of our own read; when the pipe is known to be empty
- * (WHOLE), bytes that look like the start of one are text. Pure: no I/O.
+ * (WHOLE), bytes that look like the start of one are text. The nonce must not end
+ * as it begins (runner.c sees to it). Pure: no I/O.
  */
 #ifndef KH_INIT_MERGE_H
 #define KH_INIT_MERGE_H

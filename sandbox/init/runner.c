@@ -294,6 +294,17 @@ open_output(struct kh_runner *runner, int i, int fd, const unsigned char *nonce)
     kh_source_open(&output->source, fd, output_ready, runner);
 }
 
+/* The first byte comes only once. So no end of the nonce is also a beginning of
+ * it, and text that ends like the beginning of a nonce cannot make one together
+ * with the first bytes of the marker behind it. */
+static void
+make_nonce(unsigned char *nonce)
+{
+    do
+        kh_random(nonce, KH_MARKER_NONCE);
+    while (memchr(nonce + 1, nonce[0], KH_MARKER_NONCE - 1));
+}
+
 static void
 greet(struct kh_runner *runner, int sock, int out, int err)
 {
@@ -304,7 +315,7 @@ greet(struct kh_runner *runner, int sock, int out, int err)
                              .slice = {{nonce, sizeof(nonce)}}};
     struct kh_buf buf = KH_BUF_INIT;
 
-    kh_random(nonce, sizeof(nonce));
+    make_nonce(nonce);
     kh_source_open(&runner->sock, sock, sock_ready, runner);
     open_output(runner, 0, out, nonce);
     open_output(runner, 1, err, nonce);

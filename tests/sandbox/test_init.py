@@ -143,7 +143,7 @@ for i in range(200):
                        "err(runner.nonce[:8] + b'!')")
         nonce = text(frames)
         equal(len(nonce), 16, "bytes that look like a part of a marker pass")
-        ok(nonce[:1] == nonce[15:] and text(frames, 2) == nonce[:8] + b"!", "unchanged")
+        equal((nonce[15:], text(frames, 2)), (nonce[:1], nonce[:8] + b"!"), "unchanged")
         frames = c.run(6, "os.system('i=0; while [ $i -lt 2000 ]; do printf x; "
                        "i=$((i+1)); done')")
         equal(text(frames), b"x" * 2000, "single bytes arrive")
@@ -284,13 +284,14 @@ def deaths():
         equal([(f.flags, f.ident) for f in frames], [(STARTING, 2), (READY, 2)],
               "a restart starts it again")
         equal(kinds(c.run(5, "pass")), FAST, "and it works")
-        c.run(6, "os.system('sleep 1000 & (setsid sleep 1001 &)')")
-        before = init.children()
+        frames = c.run(6, "os.system('sleep 1000 & (setsid sleep 1001 &)');"
+                       "publish(str(os.getpid()))")
+        runner = int(frames[1].slices[2])
         c.cell(7, "os.kill(os.getpid(), 9)")
         frames = c.dead()
         equal(status(frames[-1]), 9, "SIGKILL is told")
-        runner = min(p for p, _ in before)
-        ok(len(session_members(runner)) == 1, "what it left behind lives on")
+        ok(eventually(lambda: len(session_members(runner)) == 1),
+           "what it left behind lives on")
         c.send(STOP, kernel=1)
         equal(status(c.dead()[-1]), 9, "a stop of a dead kernel is told once more")
         ok(eventually(lambda: not session_members(runner)), "and ends them")
