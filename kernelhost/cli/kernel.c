@@ -52,6 +52,24 @@ struct launch {
     bool asked_to_go; /* a signal, or nobody is left to serve */
 };
 
+/* Paths of ipc sockets may be relative ("kernel-ipc" is jupyter_client's default);
+ * then they are to the directory in which we were started. */
+static int
+make_absolute(json_t *connection, struct kh_error *err)
+{
+    const char *ip = kh_http_text(connection, "ip");
+    AUTO_FREE char *here = NULL;
+    AUTO_FREE char *whole = NULL;
+
+    if (strcmp(kh_http_text(connection, "transport"), "ipc") || !*ip || *ip == '/')
+        return 0;
+    here = getcwd(NULL, 0);
+    if (!here)
+        return kh_fail_errno(err, "cannot tell the current directory");
+    whole = kh_xasprintf("%s/%s", here, ip);
+    return kh_http_set_text(connection, "ip", "path", whole, err);
+}
+
 static int
 read_connection(const char *path, json_t *body, struct kh_error *err)
 {
@@ -72,7 +90,7 @@ read_connection(const char *path, json_t *body, struct kh_error *err)
                        connection ? "no JSON object" : why.text);
     }
     json_object_set_new(body, "connection", connection);
-    return 0;
+    return make_absolute(connection, err);
 }
 
 /* Becomes readable when the process ends. A process that is gone already is
