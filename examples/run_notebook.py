@@ -43,6 +43,7 @@ class Terminal:
 
     def stream(self, text):
         """Text as it comes: a piece may end inside a line."""
+        text = text.replace("\r\n", "\n")
         for piece in re.split(r"(\n)", text if self.color else ESCAPES.sub("", text)):
             if piece == "\n":
                 print()
