@@ -90,7 +90,9 @@ get_kernel(struct kh_session *s, json_t *kernels, const char *language,
     body = json_object();
     if (kh_http_set_text(body, "language", "language", language, err) < 0)
         return -EINVAL;
-    return post(s, "kernels", body, ret_kernel, err);
+    if (post(s, "kernels", body, ret_kernel, err) < 0)
+        return kh_fail_in(err, "cannot start a kernel for '%s'", language);
+    return 0;
 }
 
 static int
