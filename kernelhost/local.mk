@@ -67,6 +67,7 @@ libgateway_a_SOURCES = \
 	kernelhost/gateway/exec.c kernelhost/gateway/exec.h \
 	kernelhost/gateway/gateway.h \
 	kernelhost/gateway/heart.c kernelhost/gateway/heart.h \
+	kernelhost/gateway/inquest.c \
 	kernelhost/gateway/kernel.c kernelhost/gateway/kernel.h \
 	kernelhost/gateway/kernel_own.h \
 	kernelhost/gateway/launch.c kernelhost/gateway/launch.h \
@@ -75,17 +76,21 @@ libgateway_a_SOURCES = \
 	kernelhost/gateway/link.c kernelhost/gateway/link.h \
 	kernelhost/gateway/loop.c kernelhost/gateway/loop.h \
 	kernelhost/gateway/message.c kernelhost/gateway/message.h \
+	kernelhost/gateway/plug.c kernelhost/gateway/plug.h \
 	kernelhost/gateway/publish.c \
 	kernelhost/gateway/registry.c kernelhost/gateway/registry.h \
 	kernelhost/gateway/request.c kernelhost/gateway/request.h \
 	kernelhost/gateway/router.c \
 	kernelhost/gateway/sandbox.c kernelhost/gateway/sandbox.h \
-	kernelhost/gateway/sandbox_frames.c kernelhost/gateway/sandbox_frames.h \
+	kernelhost/gateway/sandbox_frames.c kernelhost/gateway/sandbox_list.c \
+	kernelhost/gateway/sandbox_own.h \
 	kernelhost/gateway/stall.c kernelhost/gateway/stall.h \
 	kernelhost/gateway/submit.c \
 	kernelhost/gateway/tally.c kernelhost/gateway/tally.h \
+	kernelhost/http/answer.c \
 	kernelhost/http/routes.c kernelhost/http/routes.h \
 	kernelhost/http/server.c kernelhost/http/server.h \
+	kernelhost/http/server_own.h \
 	kernelhost/http/v1.c kernelhost/http/v1.h \
 	kernelhost/http/v1_exec.c kernelhost/http/v1_kernels.c \
 	kernelhost/http/v1_launch.c kernelhost/http/v1_run.c \

@@ -62,9 +62,6 @@ int kh_channels_send(struct kh_channels *channels, const struct kh_message *mess
 void kh_channels_still(struct kh_channels *channels);
 int kh_channels_beat(struct kh_channels *channels, struct kh_error *err);
 
-/* Requests stay in their sockets while PAUSED. */
-void kh_channels_pause(struct kh_channels *channels, bool paused);
-
 /* Bytes that slow clients have not taken yet, and clients of iopub. */
 size_t kh_channels_waiting(const struct kh_channels *channels);
 unsigned kh_channels_peers(const struct kh_channels *channels);

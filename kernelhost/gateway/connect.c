@@ -112,17 +112,16 @@ kh_kernel_own_place(const struct kh_gateway *gateway, struct kh_connfile *file,
 {
     const char *dir = gateway->public_dir;
     unsigned nonce;
-    int i;
+    int i, n;
 
     kh_random(&nonce, sizeof(nonce));
     snprintf(ret_prefix, KH_PREFIX_SIZE, KH_DIR_SOCKETS "/%08x", nonce);
     if (strlen(dir) + strlen(ret_prefix) + 2 > sizeof(file->ip))
         return kh_fail(err, ENAMETOOLONG,
                        "the path of '%s' is too long for sockets (hint: tcp)", dir);
-    strcpy(file->transport, "ipc");
-    strcpy(file->ip, dir);
-    strcat(file->ip, "/");
-    strcat(file->ip, ret_prefix);
+    snprintf(file->transport, sizeof(file->transport), "ipc");
+    n = snprintf(file->ip, sizeof(file->ip), "%s/", dir);
+    memcpy(file->ip + n, ret_prefix, strlen(ret_prefix) + 1);
     for (i = 0; i < KH_CHANNELS; i++)
         file->port[i] = (uint16_t)(i + 1);
     return 0;
@@ -138,7 +137,7 @@ kh_kernel_connect(struct kh_kernel *kernel, bool tcp, const char *ip, char *ret_
     char prefix[KH_PREFIX_SIZE] = "", path[96];
     int r = 0;
 
-    strcpy(file.transport, "tcp");
+    snprintf(file.transport, sizeof(file.transport), "tcp");
     if (tcp)
         snprintf(file.ip, sizeof(file.ip), "%s", ip);
     else

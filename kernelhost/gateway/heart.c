@@ -2,6 +2,7 @@
 
 #include <czmq.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -20,7 +21,7 @@ enum verb { VERB_BIND = 1, VERB_STOP = 2 };
 struct command {
     enum verb verb;
     uint64_t key;
-    char endpoint[KH_HEART_ENDPOINT_SIZE];
+    char endpoint[KH_PLACE_SIZE];
     int code; /* 0 or errno */
 };
 
@@ -280,20 +281,19 @@ ask(struct kh_heart *heart, struct command *command)
 
 int
 kh_heart_bind(struct kh_heart *heart, uint64_t key, const char *endpoint,
-              uint64_t *ret_key, char ret_endpoint[KH_HEART_ENDPOINT_SIZE],
-              struct kh_error *err)
+              uint64_t *ret_key, char ret_endpoint[KH_PLACE_SIZE], struct kh_error *err)
 {
     struct command command = {.verb = VERB_BIND, .key = key};
 
     if (strlen(endpoint) >= sizeof(command.endpoint))
         return kh_fail(err, ENAMETOOLONG, "endpoint '%s' is too long", endpoint);
-    strcpy(command.endpoint, endpoint);
+    snprintf(command.endpoint, sizeof(command.endpoint), "%s", endpoint);
     ask(heart, &command);
     if (command.code)
         return kh_fail(err, command.code, "cannot bind heartbeat to '%s': %s", endpoint,
                        zmq_strerror(command.code));
     *ret_key = command.key;
-    memcpy(ret_endpoint, command.endpoint, KH_HEART_ENDPOINT_SIZE);
+    memcpy(ret_endpoint, command.endpoint, KH_PLACE_SIZE);
     return 0;
 }
 

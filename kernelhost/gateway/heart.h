@@ -11,8 +11,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
-
-#define KH_HEART_ENDPOINT_SIZE 256
+#include "kernelhost/gateway/plug.h"
 
 struct kh_heart;
 
@@ -23,7 +22,7 @@ void kh_heart_free(struct kh_heart *heart);
  * to a further endpoint. Returns 0 with its key and, in RET_ENDPOINT, where it
  * is bound (a port of 0 or * has been chosen). */
 int kh_heart_bind(struct kh_heart *heart, uint64_t key, const char *endpoint,
-                  uint64_t *ret_key, char ret_endpoint[KH_HEART_ENDPOINT_SIZE],
+                  uint64_t *ret_key, char ret_endpoint[KH_PLACE_SIZE],
                   struct kh_error *err);
 
 /* Ends it: its clients hear nothing from now on. KEY 0 does nothing. */

@@ -88,8 +88,9 @@ kh_kernel_touch(struct kh_kernel *kernel)
 
 /* Answers every request, or only those that init was given: the others wait here
  * for the next interpreter. */
-static void
-lose_requests(struct kh_kernel *kernel, bool all, const char *ename, const char *why)
+void
+kh_kernel_lose_requests(struct kh_kernel *kernel, bool all, const char *ename,
+                        const char *why)
 {
     struct kh_request *request = kh_requests_first(kernel->requests), *next;
 
@@ -209,80 +210,6 @@ greet(struct kh_kernel *kernel)
     kh_tell_state(kernel, NULL, "idle");
 }
 
-/* True when the kernel has died too often to be restarted by itself. */
-static bool
-restarts_used_up(struct kh_kernel *kernel)
-{
-    uint64_t now = kh_loop_now(kernel->gateway->loop);
-    uint64_t *oldest = &kernel->restarts[kernel->restart_at];
-
-    if (*oldest && now - *oldest < KH_RESTART_WINDOW_MS)
-        return true;
-    *oldest = now ? now : 1;
-    kernel->restart_at = (kernel->restart_at + 1) % KH_RESTARTS_MAX;
-    return false;
-}
-
-static void
-stay_dead(struct kh_kernel *kernel)
-{
-    kh_tell_state(kernel, NULL, "dead");
-    if (kernel->channels)
-        kh_channels_still(kernel->channels);
-    if (kernel->owned)
-        kernel->owner.died(kernel->owner.arg, kernel->death.status);
-    else if (kernel->warm)
-        kh_kernel_stop(kernel);
-}
-
-/* Everything about a death is known: say it, answer, and go on. */
-static void
-judge(struct kh_kernel *kernel)
-{
-    char why[KH_DEATH_TEXT_MAX], line[KH_DEATH_TEXT_MAX + 16];
-    bool again;
-
-    kh_death_text(&kernel->death, why);
-    kh_log(KH_LOG_INFO, "kernel died kernel=%s sandbox=%s why=%s", kernel->id,
-           kh_sandbox_name(kernel->sandbox), why);
-    kh_coalesce_end(&kernel->coalesce, kh_loop_now(kernel->gateway->loop));
-    snprintf(line, sizeof(line), "\n%s\n", why);
-    kh_tell_stderr(kernel, kernel->last_request, line);
-    again = kernel->restart_asked ||
-            (!kernel->owned && !kernel->warm &&
-             kernel->death.status != KH_STATUS_UNKNOWN && !restarts_used_up(kernel));
-    kernel->restart_asked = false;
-    lose_requests(kernel, !again, "KernelDied", why);
-    if (!again) {
-        stay_dead(kernel);
-        return;
-    }
-    kh_tell_state(kernel, NULL, "restarting");
-    kh_kernel_step(kernel, KH_LIFE_EV_RESTART, NULL);
-}
-
-static void
-on_stat(void *arg, const struct kh_broker_reply *reply, int *fd)
-{
-    struct kh_kernel *kernel = arg;
-
-    (void)fd;
-    if (!reply->error.code) {
-        kh_sandbox_refresh(kernel->sandbox, reply);
-        kernel->death.memory_limit = reply->limits.memory;
-        kernel->death.oom_kills = reply->usage.oom_kills - kernel->oom_kills;
-        kernel->oom_kills = reply->usage.oom_kills;
-    }
-    kh_kernel_step(kernel, KH_LIFE_EV_EXPLAINED, NULL);
-}
-
-static void
-inquire(struct kh_kernel *kernel)
-{
-    kh_broker_call_name(kernel->gateway->broker, KH_BROKER_STAT,
-                        kh_sandbox_name(kernel->sandbox), on_stat, kernel);
-}
-
 static void
 lose(struct kh_kernel *kernel, const char *why)
 {
@@ -295,7 +222,7 @@ lose(struct kh_kernel *kernel, const char *why)
         snprintf(line, sizeof(line), "\n%.300s\n", why);
         kh_tell_stderr(kernel, kernel->last_request, line);
     }
-    lose_requests(kernel, true, "KernelDied", why);
+    kh_kernel_lose_requests(kernel, true, "KernelDied", why);
     if (kernel->owned)
         kernel->owner.died(kernel->owner.arg, KH_STATUS_UNKNOWN);
 }
@@ -303,7 +230,7 @@ lose(struct kh_kernel *kernel, const char *why)
 static void
 end_later(struct kh_kernel *kernel)
 {
-    lose_requests(kernel, true, "KernelShutdown", "the kernel was shut down");
+    kh_kernel_lose_requests(kernel, true, "KernelShutdown", "the kernel was shut down");
     kh_timer_start(kernel->reap, 0, 0);
 }
 
@@ -332,10 +259,10 @@ kh_kernel_step(struct kh_kernel *kernel, enum kh_life_event event, const char *w
         greet(kernel);
         break;
     case KH_LIFE_INQUIRE:
-        inquire(kernel);
+        kh_kernel_inquire(kernel);
         break;
     case KH_LIFE_JUDGE:
-        judge(kernel);
+        kh_kernel_judge(kernel);
         break;
     case KH_LIFE_LOSE:
         lose(kernel, why);

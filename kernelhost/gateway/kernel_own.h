@@ -88,9 +88,18 @@ void kh_kernel_step(struct kh_kernel *kernel, enum kh_life_event event,
 void kh_kernel_take(struct kh_kernel *kernel, const struct kh_asker *asker,
                     const struct kh_schema *row, struct kh_frame *frame);
 
-/* Publishes and acknowledges again if nobody is behind any more. */
+/* Answers every request, or only those that init was given: the others wait here
+ * for the next interpreter. */
+void kh_kernel_lose_requests(struct kh_kernel *kernel, bool all, const char *ename,
+                             const char *why);
+
+/* Acknowledges again if nobody is behind any more. */
 void kh_kernel_pace(struct kh_kernel *kernel);
 void kh_kernel_touch(struct kh_kernel *kernel);
+
+/* inquest.c: the actions INQUIRE and JUDGE */
+void kh_kernel_inquire(struct kh_kernel *kernel);
+void kh_kernel_judge(struct kh_kernel *kernel);
 
 /* publish.c */
 

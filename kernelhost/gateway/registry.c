@@ -252,6 +252,7 @@ static void
 on_removed(void *arg, const struct kh_broker_reply *reply, int *fd)
 {
     struct change *change = arg;
+    struct kh_sandbox *sandbox;
 
     (void)fd;
     if (!reply->error.code || reply->error.code == ENOENT) {
@@ -259,6 +260,9 @@ on_removed(void *arg, const struct kh_broker_reply *reply, int *fd)
         drop(change->registry, change->name);
         change->removed(change->arg, NULL);
     } else {
+        sandbox = kh_registry_find(change->registry, change->name);
+        if (sandbox)
+            kh_sandbox_removing(sandbox, false);
         change->removed(change->arg, &reply->error);
     }
     free(change);
@@ -274,6 +278,7 @@ kh_registry_remove(struct kh_registry *registry, struct kh_sandbox *sandbox,
     change->removed = fn;
     change->arg = arg;
     snprintf(change->name, sizeof(change->name), "%s", kh_sandbox_name(sandbox));
+    kh_sandbox_removing(sandbox, true);
     kh_broker_call_name(registry->gateway->broker, KH_BROKER_REMOVE, change->name,
                         on_removed, change);
 }

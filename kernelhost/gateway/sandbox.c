@@ -13,50 +13,19 @@
 #include "kernelhost/gateway/kernel.h"
 #include "kernelhost/gateway/link.h"
 #include "kernelhost/gateway/loop.h"
-#include "kernelhost/gateway/sandbox_frames.h"
+#include "kernelhost/gateway/sandbox_own.h"
 #include "protocol/link/init.h"
 
 #define CONNECT_TRIES   60
 #define CONNECT_WAIT_MS 50
 #define WELCOME_MS      10000
 
-enum phase {
-    PHASE_STOPPED,
-    PHASE_STARTING,   /* kernelhostd was asked to start it */
-    PHASE_AWAY,       /* it runs, and we have no link */
-    PHASE_CONNECTING, /* kernelhostd was asked for a link */
-    PHASE_GREETING,   /* HELLO was sent */
-    PHASE_UP,
-    PHASE_STOPPING,
-    PHASE_BROKEN, /* its init broke the protocol; a stop mends it */
-};
-
-struct waiter {
-    struct waiter *next;
-    kh_sandbox_fn *fn;
-    void *arg;
-};
-
-struct kh_sandbox {
-    struct kh_gateway *gateway;
-    struct kh_broker_reply record;
-    enum phase phase;
-    struct kh_link *link;
-    struct kh_timer *timer; /* next try to connect; patience for WELCOME */
-    unsigned tries;
-    struct waiter *ups, *stops;
-    struct kh_kernel *kernels;
-    unsigned kernel_count;
-    struct kh_exec *execs;
-    unsigned exec_count;
-};
-
 static void connect_to(struct kh_sandbox *sandbox);
 
 static void
-wait_for(struct waiter **list, kh_sandbox_fn *fn, void *arg)
+wait_for(struct kh_waiter **list, kh_sandbox_fn *fn, void *arg)
 {
-    struct waiter *waiter = kh_xcalloc(1, sizeof(*waiter));
+    struct kh_waiter *waiter = kh_xcalloc(1, sizeof(*waiter));
 
     waiter->fn = fn;
     waiter->arg = arg;
@@ -66,12 +35,12 @@ wait_for(struct waiter **list, kh_sandbox_fn *fn, void *arg)
 }
 
 static void
-answer(struct waiter **list, const struct kh_error *err)
+answer(struct kh_waiter **list, const struct kh_error *err)
 {
-    struct waiter *waiters = STEAL_PTR(*list);
+    struct kh_waiter *waiters = STEAL_PTR(*list);
 
     while (waiters) {
-        struct waiter *waiter = waiters;
+        struct kh_waiter *waiter = waiters;
 
         waiters = waiter->next;
         if (waiter->fn)
@@ -97,7 +66,8 @@ lose_all(struct kh_sandbox *sandbox, const char *why)
 }
 
 static void
-fail(struct kh_sandbox *sandbox, enum phase phase, const struct kh_error *why)
+fail(struct kh_sandbox *sandbox, enum kh_sandbox_phase phase,
+     const struct kh_error *why)
 {
     struct kh_error copy = *why;
 
@@ -134,16 +104,19 @@ on_link_closed(void *arg, const struct kh_error *why)
     struct kh_error copy = *why;
 
     kh_link_free(STEAL_PTR(sandbox->link));
-    if (sandbox->phase != PHASE_GREETING && sandbox->phase != PHASE_UP)
+    if (sandbox->phase != KH_PHASE_GREETING && sandbox->phase != KH_PHASE_UP)
         return;
     if (copy.code == EPIPE || copy.code == ECONNRESET) {
         for (kernel = sandbox->kernels; kernel; kernel = kh_kernel_next(kernel))
             kh_kernel_detached(kernel);
-        connect_to(sandbox);
+        /* Most often its PID 1 has ended, and kernelhostd is about to say so. */
+        sandbox->tries = 0;
+        sandbox->phase = KH_PHASE_CONNECTING;
+        kh_timer_start(sandbox->timer, CONNECT_WAIT_MS, 0);
         return;
     }
     kh_fail_in(&copy, "sandbox '%s' is broken", sandbox->record.name);
-    fail(sandbox, PHASE_BROKEN, &copy);
+    fail(sandbox, KH_PHASE_BROKEN, &copy);
 }
 
 static void
@@ -155,7 +128,7 @@ on_connected(void *arg, const struct kh_broker_reply *reply, int *fd)
     struct kh_frame hello = {.type = KH_INIT_HELLO, .id = KH_INIT_VERSION};
     struct kh_error err = reply->error;
 
-    if (sandbox->phase != PHASE_CONNECTING)
+    if (sandbox->phase != KH_PHASE_CONNECTING)
         return;
     if ((err.code == EAGAIN || err.code == ECONNREFUSED || err.code == ENOENT) &&
         ++sandbox->tries < CONNECT_TRIES) {
@@ -169,10 +142,10 @@ on_connected(void *arg, const struct kh_broker_reply *reply, int *fd)
             kh_link_new(sandbox->gateway->loop, STEAL_FD(*fd), &events, &err);
     if (!sandbox->link) {
         kh_fail_in(&err, "cannot connect to sandbox '%s'", sandbox->record.name);
-        fail(sandbox, PHASE_AWAY, &err);
+        fail(sandbox, KH_PHASE_AWAY, &err);
         return;
     }
-    sandbox->phase = PHASE_GREETING;
+    sandbox->phase = KH_PHASE_GREETING;
     kh_timer_start(sandbox->timer, WELCOME_MS, 0);
     kh_link_send(sandbox->link, &hello, NULL);
 }
@@ -181,7 +154,7 @@ static void
 connect_to(struct kh_sandbox *sandbox)
 {
     sandbox->tries = 0;
-    sandbox->phase = PHASE_CONNECTING;
+    sandbox->phase = KH_PHASE_CONNECTING;
     kh_broker_call_name(sandbox->gateway->broker, KH_BROKER_CONNECT,
                         sandbox->record.name, on_connected, sandbox);
 }
@@ -192,13 +165,13 @@ on_timer(void *arg)
     struct kh_sandbox *sandbox = arg;
     struct kh_error err;
 
-    if (sandbox->phase == PHASE_CONNECTING) {
+    if (sandbox->phase == KH_PHASE_CONNECTING) {
         kh_broker_call_name(sandbox->gateway->broker, KH_BROKER_CONNECT,
                             sandbox->record.name, on_connected, sandbox);
-    } else if (sandbox->phase == PHASE_GREETING) {
+    } else if (sandbox->phase == KH_PHASE_GREETING) {
         kh_fail(&err, ETIMEDOUT, "sandbox '%s' is broken: its init does not answer",
                 sandbox->record.name);
-        fail(sandbox, PHASE_BROKEN, &err);
+        fail(sandbox, KH_PHASE_BROKEN, &err);
     }
 }
 
@@ -207,17 +180,11 @@ kh_sandbox_welcomed(struct kh_sandbox *sandbox)
 {
     struct kh_kernel *kernel;
 
-    sandbox->phase = PHASE_UP;
+    sandbox->phase = KH_PHASE_UP;
     kh_timer_stop(sandbox->timer);
     for (kernel = sandbox->kernels; kernel; kernel = kh_kernel_next(kernel))
         kh_kernel_up(kernel, false, 0, 0, 0);
     answer(&sandbox->ups, NULL);
-}
-
-bool
-kh_sandbox_greeting(const struct kh_sandbox *sandbox)
-{
-    return sandbox->phase == PHASE_GREETING;
 }
 
 static void
@@ -227,10 +194,10 @@ on_started(void *arg, const struct kh_broker_reply *reply, int *fd)
     struct kh_error err = reply->error;
 
     (void)fd;
-    if (sandbox->phase != PHASE_STARTING)
+    if (sandbox->phase != KH_PHASE_STARTING)
         return;
     if (err.code) {
-        fail(sandbox, PHASE_STOPPED, &err);
+        fail(sandbox, KH_PHASE_STOPPED, &err);
         return;
     }
     kh_sandbox_refresh(sandbox, reply);
@@ -243,25 +210,25 @@ kh_sandbox_up(struct kh_sandbox *sandbox, kh_sandbox_fn *fn, void *arg)
     struct kh_error err;
 
     switch (sandbox->phase) {
-    case PHASE_UP:
+    case KH_PHASE_UP:
         fn(arg, NULL);
         return;
-    case PHASE_STOPPING:
+    case KH_PHASE_STOPPING:
         kh_fail(&err, EBUSY, "sandbox '%s' is being stopped", sandbox->record.name);
         fn(arg, &err);
         return;
-    case PHASE_BROKEN:
+    case KH_PHASE_BROKEN:
         kh_fail(&err, EBUSY, "sandbox '%s' is broken (hint: stop it, then start it)",
                 sandbox->record.name);
         fn(arg, &err);
         return;
-    case PHASE_STOPPED:
-        sandbox->phase = PHASE_STARTING;
+    case KH_PHASE_STOPPED:
+        sandbox->phase = KH_PHASE_STARTING;
         wait_for(&sandbox->ups, fn, arg);
         kh_broker_call_name(sandbox->gateway->broker, KH_BROKER_START,
                             sandbox->record.name, on_started, sandbox);
         return;
-    case PHASE_AWAY:
+    case KH_PHASE_AWAY:
         wait_for(&sandbox->ups, fn, arg);
         connect_to(sandbox);
         return;
@@ -273,7 +240,7 @@ kh_sandbox_up(struct kh_sandbox *sandbox, kh_sandbox_fn *fn, void *arg)
 void
 kh_sandbox_forget(struct kh_sandbox *sandbox, const void *arg)
 {
-    struct waiter *waiter;
+    struct kh_waiter *waiter;
 
     for (waiter = sandbox->ups; waiter; waiter = waiter->next)
         if (waiter->arg == arg)
@@ -291,11 +258,11 @@ on_stopped(void *arg, const struct kh_broker_reply *reply, int *fd)
 
     (void)fd;
     if (err.code) {
-        sandbox->phase = PHASE_AWAY;
+        sandbox->phase = KH_PHASE_AWAY;
         answer(&sandbox->stops, &err);
         return;
     }
-    sandbox->phase = PHASE_STOPPED;
+    sandbox->phase = KH_PHASE_STOPPED;
     kh_sandbox_refresh(sandbox, reply);
     sandbox->record.state = KH_SANDBOX_STOPPED;
     lose_all(sandbox, "the sandbox was stopped");
@@ -307,15 +274,15 @@ kh_sandbox_stop(struct kh_sandbox *sandbox, kh_sandbox_fn *fn, void *arg)
 {
     struct kh_error err;
 
-    if (sandbox->phase == PHASE_STOPPED) {
+    if (sandbox->phase == KH_PHASE_STOPPED) {
         fn(arg, NULL);
         return;
     }
     wait_for(&sandbox->stops, fn, arg);
-    if (sandbox->phase == PHASE_STOPPING)
+    if (sandbox->phase == KH_PHASE_STOPPING)
         return;
     kh_fail(&err, EBUSY, "sandbox '%s' is being stopped", sandbox->record.name);
-    sandbox->phase = PHASE_STOPPING;
+    sandbox->phase = KH_PHASE_STOPPING;
     answer(&sandbox->ups, &err);
     kh_broker_call_name(sandbox->gateway->broker, KH_BROKER_STOP, sandbox->record.name,
                         on_stopped, sandbox);
@@ -327,14 +294,29 @@ kh_sandbox_exited(struct kh_sandbox *sandbox, const struct kh_broker_reply *repl
     struct kh_error err;
 
     sandbox->record.usage = reply->usage;
-    if (sandbox->phase == PHASE_STOPPING || sandbox->phase == PHASE_STOPPED ||
-        sandbox->phase == PHASE_STARTING)
+    if (sandbox->phase == KH_PHASE_STOPPING || sandbox->phase == KH_PHASE_STOPPED ||
+        sandbox->phase == KH_PHASE_STARTING)
         return;
     sandbox->record.state = KH_SANDBOX_STOPPED;
     sandbox->record.init_pid = 0;
     kh_fail(&err, ECANCELED, "the sandbox ended%s",
             reply->usage.oom_kills ? " (its memory limit was reached)" : "");
-    fail(sandbox, PHASE_STOPPED, &err);
+    fail(sandbox, KH_PHASE_STOPPED, &err);
+}
+
+void
+kh_sandbox_removing(struct kh_sandbox *sandbox, bool removing)
+{
+    struct kh_error err;
+
+    if (!removing) { /* it did not go: whatever runs is connected when wanted */
+        sandbox->phase = KH_PHASE_AWAY;
+        return;
+    }
+    kh_fail(&err, EBUSY, "sandbox '%s' is being removed", sandbox->record.name);
+    sandbox->phase = KH_PHASE_STOPPING;
+    lose_all(sandbox, err.text);
+    answer(&sandbox->ups, &err);
 }
 
 void
@@ -345,10 +327,10 @@ kh_sandbox_refresh(struct kh_sandbox *sandbox, const struct kh_broker_reply *rec
     memcpy(name, sandbox->record.name, sizeof(name));
     sandbox->record = *record;
     memcpy(sandbox->record.name, name, sizeof(name));
-    if (sandbox->phase == PHASE_STOPPED && record->state == KH_SANDBOX_RUNNING)
-        sandbox->phase = PHASE_AWAY;
-    else if (sandbox->phase == PHASE_AWAY && record->state == KH_SANDBOX_STOPPED)
-        sandbox->phase = PHASE_STOPPED;
+    if (sandbox->phase == KH_PHASE_STOPPED && record->state == KH_SANDBOX_RUNNING)
+        sandbox->phase = KH_PHASE_AWAY;
+    else if (sandbox->phase == KH_PHASE_AWAY && record->state == KH_SANDBOX_STOPPED)
+        sandbox->phase = KH_PHASE_STOPPED;
 }
 
 struct kh_sandbox *
@@ -358,7 +340,8 @@ kh_sandbox_new(struct kh_gateway *gateway, const struct kh_broker_reply *record)
 
     sandbox->gateway = gateway;
     sandbox->record = *record;
-    sandbox->phase = record->state == KH_SANDBOX_RUNNING ? PHASE_AWAY : PHASE_STOPPED;
+    sandbox->phase =
+        record->state == KH_SANDBOX_RUNNING ? KH_PHASE_AWAY : KH_PHASE_STOPPED;
     sandbox->timer = kh_timer_new(gateway->loop, on_timer, sandbox);
     return sandbox;
 }
@@ -371,7 +354,7 @@ kh_sandbox_free(struct kh_sandbox *sandbox)
     if (!sandbox)
         return;
     kh_fail(&err, ENOENT, "the sandbox was removed");
-    sandbox->phase = PHASE_BROKEN;
+    sandbox->phase = KH_PHASE_BROKEN;
     kh_broker_forget(sandbox->gateway->broker, sandbox);
     lose_all(sandbox, err.text);
     answer(&sandbox->ups, &err);
@@ -398,7 +381,7 @@ int
 kh_sandbox_send_urgent(struct kh_sandbox *sandbox, const struct kh_frame *frame,
                        struct kh_error *err)
 {
-    if (sandbox->phase != PHASE_UP && sandbox->phase != PHASE_GREETING)
+    if (sandbox->phase != KH_PHASE_UP && sandbox->phase != KH_PHASE_GREETING)
         return kh_fail(err, ENOTCONN, "sandbox '%s' is not connected",
                        sandbox->record.name);
     if (!sandbox->link)
@@ -415,139 +398,4 @@ kh_sandbox_send(struct kh_sandbox *sandbox, const struct kh_frame *frame,
         return kh_fail(err, ENOBUFS, "sandbox '%s' does not take more requests now",
                        sandbox->record.name);
     return kh_sandbox_send_urgent(sandbox, frame, err);
-}
-
-struct kh_kernel *
-kh_sandbox_kernels(struct kh_sandbox *sandbox)
-{
-    return sandbox->kernels;
-}
-
-struct kh_kernel *
-kh_sandbox_kernel(struct kh_sandbox *sandbox, const char *id)
-{
-    struct kh_kernel *kernel;
-
-    for (kernel = sandbox->kernels; kernel; kernel = kh_kernel_next(kernel))
-        if (!strcmp(kh_kernel_id(kernel), id))
-            return kernel;
-    return NULL;
-}
-
-struct kh_kernel *
-kh_sandbox_insert_kernel(struct kh_sandbox *sandbox, uint32_t number,
-                         const char *language, const struct kh_kernel_owner *owner)
-{
-    struct kh_kernel *kernel, *before = NULL, *at = sandbox->kernels;
-
-    while (at && kh_kernel_number(at) < number) {
-        before = at;
-        at = kh_kernel_next(at);
-    }
-    kernel = kh_kernel_new(sandbox->gateway, sandbox, number, language, owner);
-    kh_kernel_set_next(kernel, at);
-    if (before)
-        kh_kernel_set_next(before, kernel);
-    else
-        sandbox->kernels = kernel;
-    sandbox->kernel_count++;
-    return kernel;
-}
-
-int
-kh_sandbox_need_kernel(struct kh_sandbox *sandbox, const char *language, bool fresh,
-                       const struct kh_kernel_owner *owner,
-                       struct kh_kernel **ret_kernel, struct kh_error *err)
-{
-    struct kh_kernel *kernel;
-    uint32_t number = 1;
-
-    for (kernel = sandbox->kernels; kernel; kernel = kh_kernel_next(kernel)) {
-        if (!fresh && kh_kernel_usable(kernel) &&
-            !strcmp(kh_kernel_language(kernel), language)) {
-            *ret_kernel = kernel;
-            return 0;
-        }
-        if (kh_kernel_number(kernel) == number)
-            number++;
-    }
-    if (number > KH_KERNELS_MAX)
-        return kh_fail(err, EAGAIN, "sandbox '%s' has %u kernels (hint: remove one)",
-                       sandbox->record.name, KH_KERNELS_MAX);
-    *ret_kernel = kh_sandbox_insert_kernel(sandbox, number, language, owner);
-    return 0;
-}
-
-void
-kh_sandbox_drop_kernel(struct kh_sandbox *sandbox, struct kh_kernel *kernel)
-{
-    struct kh_kernel *at = sandbox->kernels;
-
-    sandbox->kernel_count--;
-    if (at == kernel) {
-        sandbox->kernels = kh_kernel_next(kernel);
-        return;
-    }
-    while (kh_kernel_next(at) != kernel)
-        at = kh_kernel_next(at);
-    kh_kernel_set_next(at, kh_kernel_next(kernel));
-}
-
-static void
-on_warm(void *arg, const struct kh_error *err)
-{
-    struct kh_sandbox *sandbox = arg;
-    struct kh_kernel *kernel;
-
-    if (err || sandbox->kernels ||
-        kh_sandbox_need_kernel(sandbox, "python", true, NULL, &kernel, NULL) < 0)
-        return;
-    kh_kernel_set_warm(kernel);
-    kh_kernel_start(kernel);
-}
-
-void
-kh_sandbox_warm(struct kh_sandbox *sandbox)
-{
-    kh_sandbox_up(sandbox, on_warm, sandbox);
-}
-
-int
-kh_sandbox_add_exec(struct kh_sandbox *sandbox, struct kh_exec *exec,
-                    struct kh_error *err)
-{
-    if (sandbox->exec_count >= KH_EXECS_MAX)
-        return kh_fail(err, EAGAIN, "sandbox '%s' runs %u processes by exec already",
-                       sandbox->record.name, KH_EXECS_MAX);
-    kh_exec_set_next(exec, sandbox->execs);
-    sandbox->execs = exec;
-    sandbox->exec_count++;
-    return 0;
-}
-
-void
-kh_sandbox_drop_exec(struct kh_sandbox *sandbox, struct kh_exec *exec)
-{
-    struct kh_exec *at = sandbox->execs;
-
-    if (at == exec) {
-        sandbox->execs = kh_exec_next(exec);
-    } else {
-        while (at && kh_exec_next(at) != exec)
-            at = kh_exec_next(at);
-        if (!at)
-            return; /* it was never added */
-        kh_exec_set_next(at, kh_exec_next(exec));
-    }
-    sandbox->exec_count--;
-}
-
-struct kh_exec *
-kh_sandbox_exec(struct kh_sandbox *sandbox, uint64_t number)
-{
-    struct kh_exec *exec = sandbox->execs;
-
-    while (exec && kh_exec_number(exec) != number)
-        exec = kh_exec_next(exec);
-    return exec;
 }

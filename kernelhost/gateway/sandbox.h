@@ -45,6 +45,9 @@ void kh_sandbox_forget(struct kh_sandbox *sandbox, const void *arg);
 /* Ends its processes; the disk stays. FN as above. */
 void kh_sandbox_stop(struct kh_sandbox *sandbox, kh_sandbox_fn *fn, void *arg);
 
+/* kernelhostd was asked to remove it, or has failed to. */
+void kh_sandbox_removing(struct kh_sandbox *sandbox, bool removing);
+
 /* Its PID 1 ended with this wait status (kernelhostd says so). */
 void kh_sandbox_exited(struct kh_sandbox *sandbox, const struct kh_broker_reply *reply);
 

@@ -1,24 +1,14 @@
-#include "kernelhost/gateway/sandbox_frames.h"
-
+/* sandbox_frames: what init may say, as a table. */
 #include <errno.h>
 #include <string.h>
 
 #include "base/log.h"
 #include "kernelhost/gateway/exec.h"
 #include "kernelhost/gateway/kernel.h"
+#include "kernelhost/gateway/sandbox_own.h"
 #include "protocol/link/init.h"
 
 #define WELCOME_SLICE 24 /* u32 number, u32 state, u64 first, u64 last */
-
-static struct kh_kernel *
-kernel_by_number(struct kh_sandbox *sandbox, uint32_t number)
-{
-    struct kh_kernel *kernel = kh_sandbox_kernels(sandbox);
-
-    while (kernel && kh_kernel_number(kernel) != number)
-        kernel = kh_kernel_next(kernel);
-    return kernel;
-}
 
 static uint64_t
 get(const unsigned char *at, int bytes)
@@ -46,7 +36,7 @@ hold_kernel(struct kh_sandbox *sandbox, const struct kh_slice *slice,
     number = (uint32_t)get(at, 4);
     if (number < 1 || number > KH_KERNELS_MAX)
         return kh_fail(err, EBADMSG, "a kernel in WELCOME has number %u", number);
-    kernel = kernel_by_number(sandbox, number);
+    kernel = kh_sandbox_kernel_numbered(sandbox, number);
     if (!kernel)
         kernel = kh_sandbox_insert_kernel(sandbox, number, "python", NULL);
     kh_kernel_up(kernel, true, (uint32_t)get(at + 4, 4), get(at + 8, 8),
@@ -61,7 +51,7 @@ on_welcome(struct kh_sandbox *sandbox, const struct kh_frame *frame,
     uint32_t i;
     int r;
 
-    if (!kh_sandbox_greeting(sandbox))
+    if (sandbox->phase != KH_PHASE_GREETING)
         return kh_fail(err, EBADMSG, "init says WELCOME twice");
     if (frame->id != KH_INIT_VERSION)
         return kh_fail(err, EBADMSG, "init speaks version %llu",
@@ -79,7 +69,7 @@ static int
 on_refused(struct kh_sandbox *sandbox, const struct kh_frame *frame,
            struct kh_error *err)
 {
-    struct kh_kernel *kernel = kernel_by_number(sandbox, frame->kernel);
+    struct kh_kernel *kernel = kh_sandbox_kernel_numbered(sandbox, frame->kernel);
     struct kh_exec *exec = frame->kernel ? NULL : kh_sandbox_exec(sandbox, frame->id);
     char why[200];
 
@@ -96,7 +86,7 @@ on_refused(struct kh_sandbox *sandbox, const struct kh_frame *frame,
 static int
 on_entry(struct kh_sandbox *sandbox, const struct kh_frame *frame, struct kh_error *err)
 {
-    struct kh_kernel *kernel = kernel_by_number(sandbox, frame->kernel);
+    struct kh_kernel *kernel = kh_sandbox_kernel_numbered(sandbox, frame->kernel);
 
     if (!kernel)
         return kh_fail(err, EBADMSG, "init speaks of kernel %u", frame->kernel);
@@ -143,7 +133,7 @@ kh_sandbox_frame(struct kh_sandbox *sandbox, const struct kh_frame *frame,
         if (frame->count < table[i].slices_min || frame->count > table[i].slices_max)
             return kh_fail(err, EBADMSG, "frame of type %u has %u slices", frame->type,
                            frame->count);
-        if (frame->type != KH_INIT_WELCOME && kh_sandbox_greeting(sandbox))
+        if (frame->type != KH_INIT_WELCOME && sandbox->phase == KH_PHASE_GREETING)
             return kh_fail(err, EBADMSG, "init speaks before WELCOME");
         return table[i].handle(sandbox, frame, err);
     }

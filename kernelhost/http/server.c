@@ -1,7 +1,6 @@
-#include "kernelhost/http/server.h"
+#include "kernelhost/http/server_own.h"
 
 #include <errno.h>
-#include <microhttpd.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,49 +12,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 
-#define HEAD_MAX   (64u * 1024) /* memory of a connection for its head */
-#define BLOCK_SIZE (64u * 1024)
-
-struct kh_http {
-    struct kh_loop *loop;
-    struct MHD_Daemon *daemon;
-    struct kh_watch *watch; /* libmicrohttpd's epoll descriptor */
-    struct kh_timer *timer; /* its timeouts, and "run soon" */
-    void (*handler)(void *arg, struct kh_http_request *request);
-    void *arg;
-    struct kh_http_request *requests;
-    size_t bodies; /* bytes of all bodies held */
-    bool running;  /* inside MHD_run */
-    bool closing;
-};
-
-enum state {
-    STATE_RECEIVING,
-    STATE_HANDLING,
-    STATE_REPLYING,
-    STATE_STREAMING,
-};
-
-struct kh_http_request {
-    struct kh_http *http;
-    struct kh_http_request *next, *prev;
-    struct MHD_Connection *connection; /* NULL: completed */
-    enum state state;
-    char *method, *path;
-    struct kh_buf body;
-    unsigned refused; /* status of a refusal while receiving */
-    struct MHD_Response *response;
-    unsigned status;
-    struct kh_buf out;
-    bool suspended;
-    bool finished; /* by the handler */
-    bool aborted;
-    struct kh_watch *hangup;
-    void (*gone)(void *arg);
-    void *gone_arg;
-    void (*drained)(void *arg);
-    void *drained_arg;
-};
+#define HEAD_MAX (64u * 1024) /* memory of a connection for its head */
 
 static void
 run_soon(struct kh_http *http)
@@ -98,27 +55,27 @@ on_epoll(void *arg, unsigned events)
     run(arg);
 }
 
-static void
-resume(struct kh_http_request *request)
+void
+kh_http_resume(struct kh_http_request *request)
 {
     /* Without an answer there is nothing to go on with. */
     if (!request->suspended || !request->connection ||
-        (request->state == STATE_HANDLING && !request->finished))
+        (request->state == KH_HTTP_HANDLING && !request->finished))
         return;
     request->suspended = false;
     MHD_resume_connection(request->connection);
     run_soon(request->http);
 }
 
-static void
-suspend(struct kh_http_request *request)
+void
+kh_http_suspend(struct kh_http_request *request)
 {
     request->suspended = true;
     MHD_suspend_connection(request->connection);
 }
 
-static void
-free_request(struct kh_http_request *request)
+void
+kh_http_free_request(struct kh_http_request *request)
 {
     struct kh_http *http = request->http;
 
@@ -160,8 +117,8 @@ on_hangup(void *arg, unsigned events)
     tell_gone(request);
 }
 
-static void
-watch_hangup(struct kh_http_request *request)
+void
+kh_http_watch_hangup(struct kh_http_request *request)
 {
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(request->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
@@ -189,8 +146,8 @@ on_completed(void *arg, struct MHD_Connection *connection, void **slot,
     kh_watch_close(STEAL_PTR(request->hangup));
     request->connection = NULL;
     request->suspended = false;
-    if (request->state == STATE_RECEIVING || request->finished) {
-        free_request(request);
+    if (request->state == KH_HTTP_RECEIVING || request->finished) {
+        kh_http_free_request(request);
         return;
     }
     tell_gone(request);
@@ -255,15 +212,15 @@ queue(struct kh_http_request *request)
 static enum MHD_Result
 handle(struct kh_http_request *request)
 {
-    request->state = STATE_HANDLING;
+    request->state = KH_HTTP_HANDLING;
     if (request->refused)
         refuse(request);
     else
         request->http->handler(request->http->arg, request);
-    if (request->state != STATE_HANDLING)
+    if (request->state != KH_HTTP_HANDLING)
         return queue(request);
-    watch_hangup(request);
-    suspend(request);
+    kh_http_watch_hangup(request);
+    kh_http_suspend(request);
     return MHD_YES;
 }
 
@@ -286,7 +243,7 @@ on_access(void *arg, struct MHD_Connection *connection, const char *url,
         *size = 0;
         return MHD_YES;
     }
-    if (request->state == STATE_RECEIVING)
+    if (request->state == KH_HTTP_RECEIVING)
         return handle(request);
     return queue(request);
 }
@@ -355,13 +312,13 @@ cut_all(struct kh_http *http)
     }
     for (request = http->requests; request; request = request->next) {
         request->aborted = true;
-        if (request->state == STATE_HANDLING) {
+        if (request->state == KH_HTTP_HANDLING) {
             request->response =
                 MHD_create_response_from_buffer(0, (void *)"", MHD_RESPMEM_PERSISTENT);
             request->status = MHD_HTTP_SERVICE_UNAVAILABLE;
-            request->state = STATE_REPLYING;
+            request->state = KH_HTTP_REPLYING;
         }
-        resume(request);
+        kh_http_resume(request);
     }
 }
 
@@ -377,135 +334,6 @@ kh_http_free(struct kh_http *http)
     MHD_run(http->daemon);
     MHD_stop_daemon(http->daemon);
     while (http->requests)
-        free_request(http->requests);
+        kh_http_free_request(http->requests);
     free(http);
-}
-
-const char *
-kh_http_method(const struct kh_http_request *request)
-{
-    return request->method;
-}
-
-const char *
-kh_http_path(const struct kh_http_request *request)
-{
-    return request->path;
-}
-
-struct kh_slice
-kh_http_body(const struct kh_http_request *request)
-{
-    return (struct kh_slice){kh_buf_ptr(&request->body), kh_buf_len(&request->body)};
-}
-
-void
-kh_http_on_gone(struct kh_http_request *request, void (*fn)(void *arg), void *arg)
-{
-    request->gone = fn;
-    request->gone_arg = arg;
-}
-
-/* The handler is done with it: it stays until libmicrohttpd is, too. */
-static void
-finish(struct kh_http_request *request)
-{
-    request->finished = true;
-    if (!request->connection)
-        free_request(request);
-    else
-        resume(request);
-}
-
-static void
-answer(struct kh_http_request *request, unsigned status, const char *type,
-       struct MHD_Response *response, enum state state)
-{
-    if (type)
-        MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
-    request->response = response;
-    request->status = status;
-    request->state = state;
-}
-
-void
-kh_http_reply(struct kh_http_request *request, unsigned status, const char *type,
-              struct kh_slice body)
-{
-    struct MHD_Response *response = MHD_create_response_from_buffer(
-        body.size, (void *)body.data, MHD_RESPMEM_MUST_COPY);
-
-    if (!response)
-        abort(); /* only ENOMEM */
-    answer(request, status, type, response, STATE_REPLYING);
-    finish(request);
-}
-
-static ssize_t
-on_read(void *arg, uint64_t position, char *out, size_t size)
-{
-    struct kh_http_request *request = arg;
-    size_t have = kh_buf_len(&request->out);
-
-    (void)position;
-    if (request->aborted)
-        return MHD_CONTENT_READER_END_WITH_ERROR;
-    if (have) {
-        size_t n = have < size ? have : size;
-
-        memcpy(out, kh_buf_ptr(&request->out), n);
-        kh_buf_consume(&request->out, n);
-        if (!request->finished && request->drained)
-            request->drained(request->drained_arg);
-        return (ssize_t)n;
-    }
-    if (request->finished)
-        return MHD_CONTENT_READER_END_OF_STREAM;
-    suspend(request);
-    return 0;
-}
-
-void
-kh_http_stream(struct kh_http_request *request, const char *type,
-               void (*drained)(void *arg), void *arg)
-{
-    struct MHD_Response *response = MHD_create_response_from_callback(
-        MHD_SIZE_UNKNOWN, BLOCK_SIZE, on_read, request, NULL);
-
-    if (!response)
-        abort(); /* only ENOMEM */
-    request->drained = drained;
-    request->drained_arg = arg;
-    answer(request, MHD_HTTP_OK, type, response, STATE_STREAMING);
-    if (!request->hangup && request->connection)
-        watch_hangup(request);
-    resume(request);
-}
-
-void
-kh_http_write(struct kh_http_request *request, struct kh_slice bytes)
-{
-    if (!request->connection)
-        return;
-    kh_buf_add(&request->out, bytes.data, bytes.size);
-    resume(request);
-}
-
-size_t
-kh_http_waiting(const struct kh_http_request *request)
-{
-    return kh_buf_len(&request->out);
-}
-
-void
-kh_http_end(struct kh_http_request *request)
-{
-    finish(request);
-}
-
-void
-kh_http_abort(struct kh_http_request *request)
-{
-    request->aborted = true;
-    finish(request);
 }

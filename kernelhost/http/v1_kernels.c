@@ -156,7 +156,7 @@ read_place(const struct kh_v1_call *call, struct wait *wait, struct kh_error *er
         return kh_fail(err, EINVAL, "'transport' must be \"ipc\" or \"tcp\"");
     if (inet_pton(AF_INET, ip, address) != 1 && inet_pton(AF_INET6, ip, address) != 1)
         return kh_fail(err, EINVAL, "'ip' must be an address like 127.0.0.1");
-    strcpy(file.transport, "tcp");
+    snprintf(file.transport, sizeof(file.transport), "tcp");
     snprintf(file.ip, sizeof(file.ip), "%s", ip);
     if (!kh_connfile_is_local(&file))
         return kh_fail(err, EINVAL,

@@ -232,7 +232,7 @@ read_body(const struct kh_v1_call *call, struct run *run, struct kh_error *err)
     run->language = kh_v1_language(language);
     if (!run->language)
         return kh_fail(err, EINVAL, "'language' must be \"python\" for now");
-    strcpy(run->kernel_id, kernel);
+    memcpy(run->kernel_id, kernel, strlen(kernel) + 1);
     run->flags = KH_REQUEST_EXECUTE | (stop ? KH_REQUEST_STOP_ON_ERROR : 0);
     kh_json_addf(&run->content,
                  "{\"code\":%S,\"silent\":false,\"store_history\":%b,"
