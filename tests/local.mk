@@ -143,8 +143,10 @@ tests_fuzz_fuzz_wire_LDFLAGS = $(LINK_FUZZ)
 # kernelhost-init: its pure modules, then the program, driven from outside.
 INIT_TESTS = tests/unit/test_journal tests/unit/test_merge tests/unit/test_queue
 check_PROGRAMS += $(INIT_TESTS)
-TESTS += $(INIT_TESTS) tests/sandbox/test_init.py
-EXTRA_DIST += tests/sandbox/test_init.py tests/sandbox/init_client.py \
+INIT_PROGRAM_TESTS = tests/sandbox/test_init.py tests/sandbox/test_init_exec.py \
+	tests/sandbox/test_init_hostile.py tests/sandbox/test_init_journal.py
+TESTS += $(INIT_TESTS) $(INIT_PROGRAM_TESTS)
+EXTRA_DIST += $(INIT_PROGRAM_TESTS) tests/sandbox/init_client.py \
 	tests/sandbox/init_runner/python/__main__.py
 
 tests_unit_test_journal_SOURCES = tests/unit/test_journal.c

@@ -1,6 +1,7 @@
 """A stand-in for the gateway: starts kernelhost-init as a plain process and speaks
 doc/PROTOCOL.init with it."""
 
+import contextlib
 import os
 import pathlib
 import signal
@@ -20,11 +21,15 @@ STARTING, READY, DEAD = 1, 2, 3
 ABORTED, DIED, RESTARTED, FULL = 1, 2, 3, 4
 CONTROL, EXECUTE, STOP_ON_ERROR = 1, 2, 4
 CELL = EXECUTE | STOP_ON_ERROR
+FAST = ["begin", "reply", "done"]
 JOURNAL_BYTES = 8 << 20
 WINDOW = 1 << 20
 
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path.insert(1, str(HERE.parent))  # for tap
+sys.path.insert(1, str(HERE.parent))
+
+from tap import check, done, ok  # noqa: E402
+
 BUILD = pathlib.Path(os.environ["KH_BUILDDIR"])
 BINARY = BUILD / "sandbox/init/init"
 # AddressSanitizer does not give memory back.
@@ -275,3 +280,40 @@ def eventually(condition, seconds=10):
             return False
         time.sleep(0.01)
     return True
+
+
+@contextlib.contextmanager
+def fresh():
+    """An init of its own, and a connection to it. Whatever happened, it must be
+    there at the end, and end cleanly."""
+    init = Init()
+    try:
+        yield init, init.connect()
+        ok(init.process.poll() is None, "init is still there")
+    finally:
+        ok(init.close() == 0, "init ends cleanly")
+
+
+def small(init, limit, name):
+    if not SANITIZED:
+        ok(eventually(lambda: init.memory() < limit, 3),
+           f"{name} ({init.memory() >> 10} KiB of {limit >> 10})")
+
+
+def status(frame):
+    return struct.unpack("<I", frame.slices[0])[0]
+
+
+def lost(frames, kernel=1):
+    return [(f.ident, f.flags) for f in frames if f.kind == LOST and f.kernel == kernel]
+
+
+def run_tests(*tests):
+    """Runs the tests, or those that the command line names."""
+    for test in tests:
+        if sys.argv[1:] and test.__name__ not in sys.argv[1:]:
+            continue
+        print(f"# {test.__name__}", flush=True)
+        with check(f"{test.__name__}: ends as expected"):
+            test()
+    done()
