@@ -222,6 +222,9 @@ ended(struct kh_host *host, struct kh_box *box, bool *ret_done, struct kh_error 
 
     if (box->phase == KH_BOX_RUNNING)
         kh_cgroup_usage(host->groups, box->id, &box->last_usage);
+    /* What is charged now is gone with the processes; the sums stay. */
+    box->last_usage.memory = 0;
+    box->last_usage.pids = 0;
     (void)kh_cgroup_remove(host->groups, box->id, NULL);
     kh_host_give_slot(host, box->slot);
     kh_fd_close(&box->pidfd);
