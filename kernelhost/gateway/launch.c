@@ -282,7 +282,7 @@ take_over(struct kh_launch *launch)
         bring_up(launch);
         return;
     }
-    if (launch->used)
+    if (launch->used) /* it died, or its launcher has not gone yet */
         kh_kernel_restart(launch->kernel);
     if (bind_kernel(launch, &file, &err) < 0)
         fail(launch, &err);
@@ -352,10 +352,15 @@ kh_launch_start(struct kh_launches *launches, const struct kh_connfile *file,
     return 0;
 }
 
+/* A KernelManager that restarts at once has killed its launcher, and its clients
+ * wait for an answer on the same ports: it must not come from the old interpreter. */
 void
 kh_launch_leave(struct kh_launch *launch)
 {
     launch->attached = false;
+    if (launch->kernel)
+        kh_kernel_restart(launch->kernel);
+    launch->used = false;
     linger(launch);
 }
 

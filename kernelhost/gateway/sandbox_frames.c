@@ -73,12 +73,15 @@ on_refused(struct kh_sandbox *sandbox, const struct kh_frame *frame,
     struct kh_exec *exec = frame->kernel ? NULL : kh_sandbox_exec(sandbox, frame->id);
     char why[200];
 
+    /* Input or a signal for a process that has just ended. */
+    if (!frame->kernel && frame->flags != KH_INIT_EXEC)
+        return 0;
     kh_log_clean(frame->slice[0].data, frame->slice[0].size, why, sizeof(why));
     kh_log(KH_LOG_WARN, "init refused a frame sandbox=%s type=%u why=%s",
            kh_sandbox_name(sandbox), frame->flags, why);
     if (kernel)
         kh_kernel_refused(kernel, frame);
-    else if (exec && frame->flags == KH_INIT_EXEC)
+    else if (exec)
         return kh_exec_frame(exec, frame, err);
     return 0;
 }
