@@ -133,7 +133,7 @@ kh_kernel_connect(struct kh_kernel *kernel, bool tcp, const char *ip, char *ret_
 {
     enum kh_bind kind = tcp ? KH_BIND_TCP : KH_BIND_IPC;
     struct kh_connfile file = {0};
-    const struct kh_connfile *bound;
+    const struct kh_connfile *bound = NULL;
     char prefix[KH_PREFIX_SIZE] = "", path[96];
     int r = 0;
 

@@ -214,7 +214,7 @@ on_up(void *arg, const struct kh_error *err)
     struct kh_launch *launch = arg;
     const struct kh_kernel_owner owner = {
         .shutdown = on_shutdown, .died = on_died, .gone = on_gone, .arg = launch};
-    const struct kh_connfile *file;
+    const struct kh_connfile *file = NULL;
     struct kh_error why;
 
     launch->pending = false;
@@ -272,7 +272,7 @@ same_connection(const struct kh_connfile *a, const struct kh_connfile *b)
 static void
 take_over(struct kh_launch *launch)
 {
-    const struct kh_connfile *file;
+    const struct kh_connfile *file = NULL;
     struct kh_error err;
 
     kh_timer_stop(launch->timer);
@@ -367,11 +367,12 @@ kh_launch_leave(struct kh_launch *launch)
 void
 kh_launches_free(struct kh_launches *launches)
 {
+    struct kh_launch *launch, *next;
+
     if (!launches)
         return;
-    while (launches->list) {
-        struct kh_launch *launch = launches->list;
-
+    for (launch = launches->list; launch; launch = next) {
+        next = launch->next;
         launch->attached = false;
         free_launch(launch);
     }

@@ -325,6 +325,8 @@ cut_all(struct kh_http *http)
 void
 kh_http_free(struct kh_http *http)
 {
+    struct kh_http_request *request, *next;
+
     if (!http)
         return;
     http->closing = true;
@@ -333,7 +335,9 @@ kh_http_free(struct kh_http *http)
     cut_all(http);
     MHD_run(http->daemon);
     MHD_stop_daemon(http->daemon);
-    while (http->requests)
-        kh_http_free_request(http->requests);
+    for (request = http->requests; request; request = next) {
+        next = request->next;
+        kh_http_free_request(request);
+    }
     free(http);
 }

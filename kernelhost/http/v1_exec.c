@@ -196,7 +196,7 @@ read_env(const json_t *body, struct run *run, struct kh_error *err)
 static int
 read_body(const json_t *body, struct run *run, struct kh_error *err)
 {
-    const char *cwd, *input;
+    const char *cwd = "", *input = "";
     int r = read_argv(body, run, err);
 
     if (r == 0)

@@ -98,7 +98,7 @@ start(const struct kh_v1_call *call, struct kh_connfile *file, struct kh_error *
 {
     struct kh_launch_events events = {.ready = on_ready, .ended = on_ended};
     struct kh_limits limits;
-    const char *image;
+    const char *image = "";
     struct wait *wait;
     int r = read_connection(call->body, file, err);
 
