@@ -22,14 +22,16 @@
 struct kh_cgroups {
     int parent[KH_CGROUP_ROLES]; /* "kernelhost/KEY" in each hierarchy; may be equal */
     bool v2[KH_CGROUP_ROLES];
+    char key[KH_CGROUP_KEY_SIZE];
 };
 
 static struct kh_cgroups *
-cgroups_new(void)
+cgroups_new(const char *key)
 {
     struct kh_cgroups *groups = kh_xcalloc(1, sizeof(*groups));
     int role;
 
+    snprintf(groups->key, sizeof(groups->key), "%s", key);
     for (role = 0; role < KH_CGROUP_ROLES; role++)
         groups->parent[role] = -1;
     return groups;
@@ -94,7 +96,7 @@ int
 kh_cgroups_open_v2(int root, const char *key, struct kh_cgroups **ret_groups,
                    struct kh_error *err)
 {
-    AUTO(kh_cgroups) struct kh_cgroups *groups = cgroups_new();
+    AUTO(kh_cgroups) struct kh_cgroups *groups = cgroups_new(key);
     AUTO_FD int parent = open_parent(root, key, "+memory +cpu +pids", err);
     int role;
 
@@ -120,7 +122,7 @@ kh_cgroups_open(const char *key, struct kh_cgroups **ret_groups, struct kh_error
 
     if (unified >= 0 && kh_cgroup_has_controllers(unified, names, KH_COUNT(names)))
         return kh_cgroups_open_v2(unified, key, ret_groups, err);
-    groups = cgroups_new();
+    groups = cgroups_new(key);
     for (role = 0; role < KH_CGROUP_KILL; role++) {
         AUTO_FD int root = kh_cgroup_find_v1(names[role], err);
 
@@ -375,5 +377,21 @@ kh_cgroups_sweep(struct kh_cgroups *groups)
         }
         if (dir)
             closedir(dir);
+    }
+}
+
+void
+kh_cgroups_remove_parents(struct kh_cgroups *groups)
+{
+    int role;
+
+    for (role = 0; role < KH_CGROUP_ROLES; role++) {
+        AUTO_FD int top = -1;
+
+        if (!is_own_directory(groups, role))
+            continue;
+        top = openat(groups->parent[role], "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (top >= 0)
+            (void)unlinkat(top, groups->key, AT_REMOVEDIR);
     }
 }

@@ -25,6 +25,8 @@ enum kh_cgroup_role {
     KH_CGROUP_ROLES,
 };
 
+#define KH_CGROUP_KEY_SIZE 40
+
 struct kh_cgroups;
 
 /* Finds the hierarchies of this host and makes the parent directories. Fails,
@@ -66,5 +68,8 @@ int kh_cgroup_remove(struct kh_cgroups *groups, const char *id, struct kh_error 
 
 /* Kills and removes what an earlier host left below the parents. */
 void kh_cgroups_sweep(struct kh_cgroups *groups);
+
+/* Removes the parent directories again, those that nothing is in. */
+void kh_cgroups_remove_parents(struct kh_cgroups *groups);
 
 #endif

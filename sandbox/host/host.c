@@ -51,7 +51,7 @@ problem(void *arg, const char *line)
 static int
 open_groups(struct kh_host *host, struct kh_error *err)
 {
-    char key[40];
+    char key[KH_CGROUP_KEY_SIZE];
     struct stat st;
     int r;
 
@@ -113,6 +113,8 @@ kh_host_close(struct kh_host *host)
         kh_box_forget(host, host->boxes);
     for (i = 0; i < KH_FILTER_PROGRAMS; i++)
         free(host->filter[i].filter);
+    if (host->groups)
+        kh_cgroups_remove_parents(host->groups);
     kh_cgroups_free(host->groups);
     kh_fd_close(&host->kit);
     kh_store_close(&host->store);
