@@ -72,7 +72,7 @@ tests_unit_test_wire_LDADD = $(JUPYTER_TEST_LIBS)
 UNIT_FILTER = tests/unit/test_filter
 check_PROGRAMS += $(UNIT_FILTER)
 TESTS += $(UNIT_FILTER)
-EXTRA_DIST += tests/data/seccomp
+EXTRA_DIST += tests/data/seccomp tests/escape
 
 tests_unit_test_filter_SOURCES = tests/unit/test_filter.c tests/unit/cbpf.h
 tests_unit_test_filter_LDADD = libhost.a liblink.a libbase.a $(SECCOMP_LIBS)
