@@ -79,7 +79,27 @@ kh_gateway_close(struct kh_gateway *gateway, const struct kh_store *store)
     kh_fd_close(&gateway->broker);
 }
 
-/* Its directory, emptied of what an earlier one left: sockets of dead kernels. */
+static void
+remove_old(const struct kh_store *store)
+{
+    AUTO_FD int old = openat(store->run, "gateway.old",
+                             O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+
+    if (old >= 0 && kh_tree_empty(old, NULL) == 0)
+        (void)unlinkat(store->run, "gateway.old", AT_REMOVEDIR);
+}
+
+/* An earlier gateway may still be ending, and removes what it made: not below the
+ * name that the next one uses. What cannot be removed now goes the next time. */
+static void
+put_away(const struct kh_store *store)
+{
+    remove_old(store);
+    if (renameat(store->run, "gateway", store->run, "gateway.old") == 0)
+        remove_old(store);
+}
+
+/* Its directory, empty: an earlier one left sockets of dead kernels. */
 static int
 make_directory(const struct kh_gateway *gateway, const struct kh_store *store,
                struct kh_error *err)
@@ -87,6 +107,7 @@ make_directory(const struct kh_gateway *gateway, const struct kh_store *store,
     AUTO_FD int dir = -1;
     int r;
 
+    put_away(store);
     if (mkdirat(store->run, "gateway", 0700) < 0 && errno != EEXIST)
         return kh_fail_errno(err, "cannot make the gateway's directory");
     dir =
