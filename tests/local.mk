@@ -161,3 +161,28 @@ EXTRA_DIST += tests/sandbox/interpreters.py tests/sandbox/runner_harness.py \
 	tests/sandbox/test_runner.py tests/sandbox/test_runner_life.py \
 	tests/sandbox/test_runner_equal.py tests/system/compare_ipykernel.py \
 	tests/data/cells
+
+# The gateway's pure modules.
+GATEWAY_TESTS = tests/unit/test_coalesce tests/unit/test_death tests/unit/test_life \
+	tests/unit/test_limits tests/unit/test_message tests/unit/test_request
+GATEWAY_TEST_LIBS = libgateway.a libjupyter.a liblink.a libbase.a $(JANSSON_LIBS) \
+	$(CRYPTO_LIBS) -lm
+check_PROGRAMS += $(GATEWAY_TESTS)
+# And the program, between a stand-in for kernelhostd and hostile sandboxes.
+GATEWAY_PROGRAM_TESTS = tests/sandbox/test_gateway.py
+TESTS += $(GATEWAY_TESTS) $(GATEWAY_PROGRAM_TESTS)
+EXTRA_DIST += $(GATEWAY_PROGRAM_TESTS) tests/sandbox/gateway_host.py
+
+tests_unit_test_coalesce_SOURCES = tests/unit/test_coalesce.c
+tests_unit_test_coalesce_LDADD = $(GATEWAY_TEST_LIBS)
+tests_unit_test_death_SOURCES = tests/unit/test_death.c
+tests_unit_test_death_LDADD = $(GATEWAY_TEST_LIBS)
+tests_unit_test_life_SOURCES = tests/unit/test_life.c
+tests_unit_test_life_LDADD = $(GATEWAY_TEST_LIBS)
+tests_unit_test_limits_SOURCES = tests/unit/test_limits.c
+tests_unit_test_limits_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
+tests_unit_test_limits_LDADD = $(GATEWAY_TEST_LIBS)
+tests_unit_test_message_SOURCES = tests/unit/test_message.c
+tests_unit_test_message_LDADD = $(GATEWAY_TEST_LIBS)
+tests_unit_test_request_SOURCES = tests/unit/test_request.c
+tests_unit_test_request_LDADD = $(GATEWAY_TEST_LIBS)

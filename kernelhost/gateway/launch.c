@@ -373,7 +373,6 @@ kh_launches_free(struct kh_launches *launches)
         return;
     for (launch = launches->list; launch; launch = next) {
         next = launch->next;
-        launch->attached = false;
         free_launch(launch);
     }
     free(launches);

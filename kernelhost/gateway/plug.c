@@ -32,16 +32,19 @@ receive(zsock_t *sock, zmq_msg_t *parts, size_t max)
     int more = 1;
 
     while (more) {
-        zmq_msg_t extra, *part = count < max ? &parts[count] : &extra;
+        zmq_msg_t part;
 
-        zmq_msg_init(part);
-        if (zmq_msg_recv(part, handle, ZMQ_DONTWAIT) < 0) {
-            zmq_msg_close(part);
+        zmq_msg_init(&part);
+        if (zmq_msg_recv(&part, handle, ZMQ_DONTWAIT) < 0) {
+            zmq_msg_close(&part);
             break;
         }
-        more = zmq_msg_more(part);
-        if (part == &extra)
-            zmq_msg_close(part);
+        more = zmq_msg_more(&part);
+        if (count < max) {
+            zmq_msg_init(&parts[count]);
+            zmq_msg_move(&parts[count], &part);
+        }
+        zmq_msg_close(&part);
         count++;
     }
     return count;

@@ -116,6 +116,7 @@ on_link_closed(void *arg, const struct kh_error *why)
         return;
     }
     kh_fail_in(&copy, "sandbox '%s' is broken", sandbox->record.name);
+    copy.code = EBUSY; /* what its init did wrong is nobody's fault here */
     fail(sandbox, KH_PHASE_BROKEN, &copy);
 }
 
@@ -169,7 +170,7 @@ on_timer(void *arg)
         kh_broker_call_name(sandbox->gateway->broker, KH_BROKER_CONNECT,
                             sandbox->record.name, on_connected, sandbox);
     } else if (sandbox->phase == KH_PHASE_GREETING) {
-        kh_fail(&err, ETIMEDOUT, "sandbox '%s' is broken: its init does not answer",
+        kh_fail(&err, EBUSY, "sandbox '%s' is broken: its init does not answer",
                 sandbox->record.name);
         fail(sandbox, KH_PHASE_BROKEN, &err);
     }

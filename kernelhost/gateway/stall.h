@@ -15,7 +15,7 @@
 #include "kernelhost/gateway/tally.h"
 
 #define KH_STALL_MS   3000
-#define KH_STALL_KEEP (1024u * 1024)
+#define KH_STALL_KEEP (4u * 1024 * 1024)
 
 struct kh_stall;
 

@@ -288,7 +288,7 @@ kh_http_new(struct kh_loop *loop, int listen_fd,
         free(http);
         return NULL;
     }
-    owned = -1; /* libmicrohttpd's from here on */
+    (void)STEAL_FD(owned); /* libmicrohttpd's from here on */
     http->timer = kh_timer_new(loop, on_timer, http);
     http->watch = kh_watch_new(loop, info->epoll_fd, on_epoll, http, err);
     if (!http->watch) {

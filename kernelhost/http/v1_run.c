@@ -28,7 +28,8 @@ struct run {
     bool held; /* the kernel, because the client does not read */
     bool gone; /* the client, before the kernel was found */
     bool streaming;
-    bool *freed; /* set when it is freed during submit */
+    bool submitting;
+    bool doomed; /* it ended while it was being submitted */
     char kernel_id[KH_UUID_SIZE];
     const char *language;
     unsigned flags;
@@ -52,8 +53,11 @@ free_run(struct run *run)
         let_go(run);
         kh_kernel_unlisten(run->kernel, &run->sink);
     }
-    if (run->freed)
-        *run->freed = true;
+    if (run->submitting) {
+        run->doomed = true;
+        run->kernel = NULL;
+        return;
+    }
     kh_timer_close(run->stall);
     kh_buf_release(&run->content);
     free(run);
@@ -173,7 +177,6 @@ submit(struct run *run, struct kh_error *err)
 {
     struct kh_buf header = KH_BUF_INIT;
     struct kh_kernel *kernel;
-    bool freed = false;
     int r;
 
     r = kh_v1_need_kernel(run->sandbox, run->kernel_id, run->language, &kernel, err);
@@ -182,16 +185,18 @@ submit(struct run *run, struct kh_error *err)
     run->kernel = kernel;
     make_header(&header);
     kh_kernel_listen(kernel, &run->sink);
-    run->freed = &freed;
+    run->submitting = true;
     r = kh_kernel_submit(
         kernel, &run->sink, kh_schema_request("execute_request"), run->flags,
         (struct kh_slice){kh_buf_ptr(&header), kh_buf_len(&header)},
         (struct kh_slice){kh_buf_ptr(&run->content), kh_buf_len(&run->content)},
         &run->number, err);
     kh_buf_release(&header);
-    if (freed)
+    run->submitting = false;
+    if (run->doomed) {
+        free_run(run);
         return 0;
-    run->freed = NULL;
+    }
     if (r == 0)
         begin_stream(run);
     return r;
