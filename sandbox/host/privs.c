@@ -67,7 +67,11 @@ kh_privs_drop(struct kh_error *err)
     struct __user_cap_data_struct data[2] = {0};
     int cap;
 
-    syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL, 0, 0, 0);
+    /* Else every process inside would possess the keys of who started the host. */
+    if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL, 0, 0, 0) < 0 &&
+        errno != ENOSYS)
+        return kh_fail_errno(err, "cannot join a session keyring (hint: sysctl "
+                                  "kernel.keys.maxkeys)");
     if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0)
         return kh_fail_errno(err, "cannot clear the ambient capabilities");
     if (cap_get(data) < 0)
