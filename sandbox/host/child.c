@@ -78,7 +78,7 @@ more_namespaces(const struct kh_plan *plan, int socket, struct kh_error *err)
                              "cannot make the cgroup and time namespaces (hint: the "
                              "kernel needs CONFIG_TIME_NS)");
     snprintf(text, sizeof(text), "monotonic -%" PRId64 " 0\nboottime -%" PRId64 " 0\n",
-             plan->uptime, plan->uptime);
+             plan->uptime, plan->boottime);
     return put("/proc/self/timens_offsets", text, err);
 }
 

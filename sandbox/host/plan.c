@@ -158,11 +158,13 @@ int
 kh_plan_facts(struct kh_plan *plan, struct kh_error *err)
 {
     unsigned cpus = (plan->limits.cpu_milli + 999) / 1000;
-    struct timespec now;
+    struct timespec now, boot;
 
-    if (clock_gettime(CLOCK_MONOTONIC, &now) < 0)
+    if (clock_gettime(CLOCK_MONOTONIC, &now) < 0 ||
+        clock_gettime(CLOCK_BOOTTIME, &boot) < 0)
         return kh_fail_errno(err, "cannot read the clock");
     plan->uptime = now.tv_sec;
+    plan->boottime = boot.tv_sec;
     make_boot_id(plan->boot_id, sizeof(plan->boot_id));
     plan->stat = make_stat(cpus);
     plan->meminfo = make_meminfo(plan->limits.memory);

@@ -27,6 +27,7 @@ struct kh_plan {
     const char *mount_point;         /* host path of an empty directory; borrowed */
     const struct sock_fprog *filter; /* compiled seccomp filter; borrowed */
     int64_t uptime;                  /* whole seconds the host has been up */
+    int64_t boottime;                /* the same with the time it was suspended */
     char boot_id[40];                /* what /proc/sys/kernel/random/boot_id shows */
     char *cpuinfo;                   /* what /proc/cpuinfo, stat, meminfo show */
     char *stat;

@@ -79,6 +79,9 @@ def texts(host, c):
     equal(told["loadavg"].split()[:3], ["0.00"] * 3, "P3 loadavg shows nothing")
     up = float(told["uptime"].split()[0])
     ok(up < 60, f"P3 uptime is the sandbox's: {up}")
+    for clock in ("monotonic", "boottime"):
+        now = float(c.box["P3", clock])
+        ok(now < 60, f"P3 {clock} is the sandbox's: {now}")
     up = float(c.container["P2", "uptime"].split()[0])
     ok(up > 60, f"P3 a container's is the host's: {up}")
 

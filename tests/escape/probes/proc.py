@@ -6,6 +6,7 @@ import re
 import resource
 import signal
 import struct
+import time
 
 import inside
 from inside import attempt, call, open_and_close, run, say
@@ -22,6 +23,9 @@ for name in ("version", "mounts", "self/mountinfo", "self/mountstats", "self/cgr
              "net/route", "sysvipc/shm", "sys/kernel/random/boot_id", "net/tcp",
              "net/arp", "net/if_inet6", "net/netlink"):
     attempt("P2", name, text, f"/proc/{name}")
+
+attempt("P3", "monotonic", lambda: str(time.monotonic()))
+attempt("P3", "boottime", lambda: str(time.clock_gettime(time.CLOCK_BOOTTIME)))
 
 # P4: everything below /proc that opens for writing. Only opened: nothing is written.
 OWN = str(os.getpid())
