@@ -84,7 +84,7 @@ libgateway_a_SOURCES = \
 	kernelhost/gateway/sandbox.c kernelhost/gateway/sandbox.h \
 	kernelhost/gateway/sandbox_frames.c kernelhost/gateway/sandbox_list.c \
 	kernelhost/gateway/sandbox_own.h \
-	kernelhost/gateway/stall.c kernelhost/gateway/stall.h \
+	kernelhost/gateway/peers.c kernelhost/gateway/peers.h \
 	kernelhost/gateway/submit.c \
 	kernelhost/gateway/tally.c kernelhost/gateway/tally.h \
 	kernelhost/http/answer.c \

@@ -13,17 +13,19 @@
 #include "base/mem.h"
 #include "kernelhost/gateway/plug.h"
 
+#define LINGER_MS        1000
 #define SUBSCRIPTION_MAX 1024 /* bytes; a topic is "kernel.UUID.type" at most */
 #define SMALL_MAX        (1024 * 1024)
 #define BOUND_MAX        2 /* ipc and tcp */
 #define REPLAY_WINDOW    65536
+#define CUTS_LOGGED      5 /* of one kernel; who is cut comes back */
 
 /* The sockets of the loop's thread; the heartbeat has a thread of its own. */
 static const struct kh_plug_kind kinds[KH_CHANNEL_HB] = {
-    [KH_CHANNEL_SHELL] = {ZMQ_ROUTER, KH_WIRE_MAX},
-    [KH_CHANNEL_IOPUB] = {ZMQ_XPUB, SUBSCRIPTION_MAX},
-    [KH_CHANNEL_STDIN] = {ZMQ_ROUTER, SMALL_MAX},
-    [KH_CHANNEL_CONTROL] = {ZMQ_ROUTER, SMALL_MAX},
+    [KH_CHANNEL_SHELL] = {ZMQ_ROUTER, KH_WIRE_MAX, KH_WIRE_MAX, LINGER_MS},
+    [KH_CHANNEL_IOPUB] = {ZMQ_XPUB, SUBSCRIPTION_MAX, KH_WIRE_MAX, LINGER_MS},
+    [KH_CHANNEL_STDIN] = {ZMQ_ROUTER, SMALL_MAX, 4 * SMALL_MAX, LINGER_MS},
+    [KH_CHANNEL_CONTROL] = {ZMQ_ROUTER, SMALL_MAX, 4 * SMALL_MAX, LINGER_MS},
 };
 
 #define PLUGS KH_COUNT(kinds)
@@ -39,6 +41,7 @@ struct kh_channels {
     unsigned beats;                           /* places in beat_at */
     char sockets[KH_CHANNELS][KH_PLACE_SIZE]; /* files of ipc; "" where none */
     unsigned long faults[KH_WIRE_FAULTS];
+    unsigned long cuts;
     char name[KH_UUID_SIZE];
 };
 
@@ -57,7 +60,7 @@ count_fault(struct kh_channels *channels, enum kh_channel channel,
            kh_log_clean(why->text, strlen(why->text), text, sizeof(text)));
 }
 
-static void
+static bool
 on_request(struct kh_channels *channels, enum kh_channel channel,
            const struct kh_slice *frames, size_t count)
 {
@@ -74,6 +77,7 @@ on_request(struct kh_channels *channels, enum kh_channel channel,
         count_fault(channels, channel, fault, &why);
     else
         channels->events.request(channels->events.arg, channel, &wire);
+    return fault == KH_WIRE_OK;
 }
 
 /* A subscription is one frame: 1 or 0, then the topic. Anything else a SUB could
@@ -88,7 +92,7 @@ on_subscription(struct kh_channels *channels, const struct kh_slice *frame)
                                     (struct kh_slice){data + 1, frame->size - 1});
 }
 
-static void
+static bool
 on_message(struct kh_plug *plug, void *arg, const struct kh_slice *frames, size_t count)
 {
     struct kh_channels *channels = arg;
@@ -97,9 +101,10 @@ on_message(struct kh_plug *plug, void *arg, const struct kh_slice *frames, size_
     while (channels->plug[channel] != plug)
         channel++;
     if (channel != KH_CHANNEL_IOPUB)
-        on_request(channels, (enum kh_channel)channel, frames, count);
-    else if (count == 1)
+        return on_request(channels, (enum kh_channel)channel, frames, count);
+    if (count == 1)
         on_subscription(channels, frames);
+    return false;
 }
 
 static void
@@ -111,12 +116,13 @@ on_moved(void *arg)
 }
 
 static void
-on_cut(void *arg)
+on_cut(void *arg, const char *why)
 {
     struct kh_channels *channels = arg;
 
-    kh_log(KH_LOG_WARN, "client cut because it does not read kernel=%s",
-           channels->name);
+    if (channels->cuts++ >= CUTS_LOGGED)
+        return;
+    kh_log(KH_LOG_WARN, "client cut kernel=%s why=%s", channels->name, why);
 }
 
 struct kh_channels *
@@ -200,7 +206,7 @@ find_place(const struct kh_connfile *file, enum kh_channel channel,
 }
 
 static int
-bind_heart(struct kh_channels *channels, const char *where,
+bind_heart(struct kh_channels *channels, const char *where, bool v6,
            char ret_place[KH_PLACE_SIZE], struct kh_error *err)
 {
     int r;
@@ -208,7 +214,7 @@ bind_heart(struct kh_channels *channels, const char *where,
     if (channels->beats == BOUND_MAX)
         return kh_fail(err, EBUSY, "kernel '%s' is bound twice already",
                        channels->name);
-    r = kh_heart_bind(channels->heart, channels->beat, where, &channels->beat,
+    r = kh_heart_bind(channels->heart, channels->beat, where, v6, &channels->beat,
                       ret_place, err);
     if (r == 0)
         memcpy(channels->beat_at[channels->beats++], ret_place, KH_PLACE_SIZE);
@@ -231,7 +237,7 @@ bind_channel(struct kh_channels *channels, const struct kh_connfile *file,
         memcpy(channels->sockets[channel], where + strlen("ipc://"),
                strlen(where) - strlen("ipc://") + 1);
     if (channel == KH_CHANNEL_HB)
-        r = bind_heart(channels, where, ret_place, err);
+        r = bind_heart(channels, where, v6, ret_place, err);
     else
         r = kh_plug_bind(channels->plug[channel], where, v6, ret_place, err);
     return r < 0 ? kh_fail_in(err, "channel %s", kh_channel_name(channel)) : 0;
@@ -317,7 +323,8 @@ kh_channels_beat(struct kh_channels *channels, struct kh_error *err)
     if (channels->beat)
         return 0;
     for (i = 0; i < channels->beats; i++) {
-        int r = kh_heart_bind(channels->heart, channels->beat, channels->beat_at[i],
+        bool v6 = strchr(channels->beat_at[i], '[');
+        int r = kh_heart_bind(channels->heart, channels->beat, channels->beat_at[i], v6,
                               &channels->beat, place, err);
 
         if (r < 0)

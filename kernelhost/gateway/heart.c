@@ -5,15 +5,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 
 #include "base/clean.h"
-#include "base/fd.h"
 #include "base/mem.h"
 
-#define PING_MAX  1024 /* bytes of one frame; jupyter_client sends "ping" */
-#define LINGER_MS 0
-#define BUDGET    32 /* pings of one kernel before the others' turn */
+#define PING_MAX 1024 /* bytes of one frame; jupyter_client sends "ping" */
+
+static const struct kh_plug_kind kind = {ZMQ_REP, PING_MAX, PING_MAX, 0};
 
 enum verb { VERB_BIND = 1, VERB_STOP = 2 };
 
@@ -21,57 +19,50 @@ enum verb { VERB_BIND = 1, VERB_STOP = 2 };
 struct command {
     enum verb verb;
     uint64_t key;
-    char endpoint[KH_PLACE_SIZE];
-    int code; /* 0 or errno */
+    bool v6;
+    char place[KH_PLACE_SIZE];
+    struct kh_error error; /* code 0: it is done */
 };
 
 struct kh_heart {
     zactor_t *actor;
-    int epoll; /* the thread's */
 };
 
 /* The thread's own things. */
+struct ward {
+    zsock_t *pipe;
+    struct kh_loop *loop;
+    struct beat *beats;
+    uint64_t last_key;
+};
+
 struct beat {
-    zsock_t *rep;
+    struct kh_plug *plug;
     uint64_t key;
     struct beat *next;
 };
 
-struct ward {
-    zsock_t *pipe;
-    struct beat *beats;
-    uint64_t last_key;
-    int epoll;
-    bool over;
-};
-
-/* Sends one request's frames straight back. */
-static void
-echo(zsock_t *sock)
+/* The ping goes straight back. */
+static bool
+on_ping(struct kh_plug *plug, void *arg, const struct kh_slice *frames, size_t count)
 {
-    void *rep = zsock_resolve(sock);
-    int more = 1;
-
-    while (more) {
-        zmq_msg_t part;
-
-        zmq_msg_init(&part);
-        if (zmq_msg_recv(&part, rep, ZMQ_DONTWAIT) < 0) {
-            zmq_msg_close(&part);
-            return;
-        }
-        more = zmq_msg_more(&part);
-        if (zmq_msg_send(&part, rep, ZMQ_DONTWAIT | (more ? ZMQ_SNDMORE : 0)) < 0)
-            zmq_msg_close(&part);
-    }
+    (void)arg;
+    kh_plug_send(plug, frames, count < KH_WIRE_FRAMES_MAX ? count : KH_WIRE_FRAMES_MAX,
+                 NULL);
+    return false;
 }
 
-static int
-epoll_op(struct ward *ward, int op, zsock_t *sock, struct beat *beat)
+static void
+on_moved(void *arg)
 {
-    struct epoll_event event = {.events = EPOLLIN, .data.ptr = beat};
+    (void)arg;
+}
 
-    return epoll_ctl(ward->epoll, op, zsock_fd(sock), &event);
+static void
+on_cut(void *arg, const char *why)
+{
+    (void)arg;
+    (void)why;
 }
 
 static struct beat **
@@ -85,35 +76,30 @@ find(struct ward *ward, uint64_t key)
 }
 
 static void
-end_beat(struct ward *ward, struct beat **at)
+end_beat(struct beat **at)
 {
     struct beat *beat = *at;
 
-    epoll_op(ward, EPOLL_CTL_DEL, beat->rep, beat);
     *at = beat->next;
-    zsock_destroy(&beat->rep);
+    kh_plug_free(beat->plug);
     free(beat);
 }
 
 static struct beat *
-new_beat(struct ward *ward)
+new_beat(struct ward *ward, struct kh_error *err)
 {
+    const struct kh_plug_events events = {
+        .message = on_ping, .moved = on_moved, .cut = on_cut};
+    struct kh_plug *plug = kh_plug_new(ward->loop, &kind, &events, err);
     struct beat *beat;
-    zsock_t *rep = zsock_new(ZMQ_REP);
 
-    if (!rep)
+    if (!plug)
         return NULL;
-    zsock_set_linger(rep, LINGER_MS);
-    zsock_set_maxmsgsize(rep, PING_MAX);
     beat = kh_xcalloc(1, sizeof(*beat));
-    beat->rep = rep;
+    beat->plug = plug;
     beat->key = ++ward->last_key;
     beat->next = ward->beats;
     ward->beats = beat;
-    if (epoll_op(ward, EPOLL_CTL_ADD, rep, beat) < 0) {
-        end_beat(ward, &ward->beats);
-        return NULL;
-    }
     return beat;
 }
 
@@ -121,23 +107,21 @@ static void
 do_bind(struct ward *ward, struct command *command)
 {
     bool fresh = command->key == 0;
-    struct beat *beat = fresh ? new_beat(ward) : *find(ward, command->key);
-    size_t size = sizeof(command->endpoint);
-    void *rep;
+    struct beat *beat =
+        fresh ? new_beat(ward, &command->error) : *find(ward, command->key);
+    char place[KH_PLACE_SIZE];
 
-    command->code = 0;
-    if (!beat) {
-        command->code = fresh ? EMFILE : ENOENT;
+    if (!beat && !fresh)
+        kh_fail(&command->error, ENOENT, "the heartbeat is gone");
+    if (!beat)
         return;
-    }
-    rep = zsock_resolve(beat->rep);
-    if (zmq_bind(rep, command->endpoint) < 0) {
-        command->code = errno;
+    if (kh_plug_bind(beat->plug, command->place, command->v6, place, &command->error) <
+        0) {
         if (fresh)
-            end_beat(ward, find(ward, beat->key));
+            end_beat(find(ward, beat->key));
         return;
     }
-    zmq_getsockopt(rep, ZMQ_LAST_ENDPOINT, command->endpoint, &size);
+    memcpy(command->place, place, sizeof(place));
     command->key = beat->key;
 }
 
@@ -146,21 +130,21 @@ do_stop(struct ward *ward, struct command *command)
 {
     struct beat **at = find(ward, command->key);
 
-    command->code = 0;
     if (*at)
-        end_beat(ward, at);
+        end_beat(at);
 }
 
-/* One command of the loop, or czmq's own "$TERM". */
+/* One command of the other thread, or czmq's own "$TERM". */
 static void
-on_command(struct ward *ward)
+on_command(void *arg)
 {
+    struct ward *ward = arg;
     zframe_t *frame = zframe_recv(ward->pipe);
     struct command command;
 
     if (!frame || zframe_size(frame) != sizeof(command)) {
-        ward->over = true;
         zframe_destroy(&frame);
+        kh_loop_stop(ward->loop);
         return;
     }
     memcpy(&command, zframe_data(frame), sizeof(command));
@@ -173,68 +157,23 @@ on_command(struct ward *ward)
     zframe_send(&frame, ward->pipe, 0);
 }
 
-/* ZMQ_FD tells of a change only once: take what is there, and tell whether
- * more may be. */
-static bool
-serve(struct beat *beat)
-{
-    int i;
-
-    for (i = 0; i < BUDGET; i++) {
-        if (!(zsock_events(beat->rep) & ZMQ_POLLIN))
-            return false;
-        echo(beat->rep);
-    }
-    return true;
-}
-
-static bool
-serve_reported(const struct epoll_event *events, int count)
-{
-    bool more = false;
-    int i;
-
-    for (i = 0; i < count; i++)
-        if (events[i].data.ptr && serve(events[i].data.ptr))
-            more = true;
-    return more;
-}
-
-static bool
-serve_all(struct ward *ward)
-{
-    struct beat *beat;
-    bool more = false;
-
-    for (beat = ward->beats; beat; beat = beat->next)
-        if (serve(beat))
-            more = true;
-    return more;
-}
-
 static void
 run(zsock_t *pipe, void *arg)
 {
-    struct ward ward = {.pipe = pipe, .epoll = *(int *)arg};
-    struct epoll_event events[32];
-    bool more = false;
-    int n;
+    struct ward ward = {.pipe = pipe, .loop = kh_loop_new()};
+    struct kh_error err;
+    struct kh_zwatch *watch =
+        kh_zwatch_new(ward.loop, zsock_resolve(pipe), on_command, &ward, &err);
 
-    if (epoll_op(&ward, EPOLL_CTL_ADD, pipe, NULL) < 0)
+    (void)arg;
+    if (!watch)
         abort(); /* nothing but ENOMEM is left */
     zsock_signal(pipe, 0);
-    while (!ward.over) {
-        /* A socket tells of a change only after it was found empty once: so all
-         * are looked at before the first wait that includes them. */
-        while (!ward.over && (zsock_events(pipe) & ZMQ_POLLIN)) {
-            on_command(&ward);
-            more = true;
-        }
-        n = epoll_wait(ward.epoll, events, KH_COUNT(events), more ? 0 : -1);
-        more = more ? serve_all(&ward) : serve_reported(events, n);
-    }
+    kh_loop_run(ward.loop);
     while (ward.beats)
-        end_beat(&ward, &ward.beats);
+        end_beat(&ward.beats);
+    kh_zwatch_close(watch);
+    kh_loop_free(ward.loop);
 }
 
 struct kh_heart *
@@ -242,12 +181,9 @@ kh_heart_new(struct kh_error *err)
 {
     struct kh_heart *heart = kh_xcalloc(1, sizeof(*heart));
 
-    heart->epoll = epoll_create1(EPOLL_CLOEXEC);
-    if (heart->epoll >= 0)
-        heart->actor = zactor_new(run, &heart->epoll);
+    heart->actor = zactor_new(run, NULL);
     if (!heart->actor) {
         kh_fail_errno(err, "cannot start the heartbeat thread");
-        kh_fd_close(&heart->epoll);
         free(heart);
         return NULL;
     }
@@ -260,7 +196,6 @@ kh_heart_free(struct kh_heart *heart)
     if (!heart)
         return;
     zactor_destroy(&heart->actor);
-    kh_fd_close(&heart->epoll);
     free(heart);
 }
 
@@ -275,25 +210,25 @@ ask(struct kh_heart *heart, struct command *command)
     if (frame && zframe_size(frame) == sizeof(*command))
         memcpy(command, zframe_data(frame), sizeof(*command));
     else
-        command->code = EPIPE;
+        kh_fail(&command->error, EPIPE, "the heartbeat thread is gone");
     zframe_destroy(&frame);
 }
 
 int
-kh_heart_bind(struct kh_heart *heart, uint64_t key, const char *endpoint,
-              uint64_t *ret_key, char ret_endpoint[KH_PLACE_SIZE], struct kh_error *err)
+kh_heart_bind(struct kh_heart *heart, uint64_t key, const char *where, bool v6,
+              uint64_t *ret_key, char ret_place[KH_PLACE_SIZE], struct kh_error *err)
 {
-    struct command command = {.verb = VERB_BIND, .key = key};
+    struct command command = {.verb = VERB_BIND, .key = key, .v6 = v6};
 
-    if (strlen(endpoint) >= sizeof(command.endpoint))
-        return kh_fail(err, ENAMETOOLONG, "endpoint '%s' is too long", endpoint);
-    snprintf(command.endpoint, sizeof(command.endpoint), "%s", endpoint);
+    snprintf(command.place, sizeof(command.place), "%s", where);
     ask(heart, &command);
-    if (command.code)
-        return kh_fail(err, command.code, "cannot bind heartbeat to '%s': %s", endpoint,
-                       zmq_strerror(command.code));
+    if (command.error.code) {
+        if (err)
+            *err = command.error;
+        return -command.error.code;
+    }
     *ret_key = command.key;
-    memcpy(ret_endpoint, command.endpoint, KH_PLACE_SIZE);
+    memcpy(ret_place, command.place, KH_PLACE_SIZE);
     return 0;
 }
 

@@ -18,11 +18,11 @@ struct kh_heart;
 struct kh_heart *kh_heart_new(struct kh_error *err);
 void kh_heart_free(struct kh_heart *heart);
 
-/* Makes a heartbeat bound to ENDPOINT, or binds one that is there (KEY not 0)
- * to a further endpoint. Returns 0 with its key and, in RET_ENDPOINT, where it
- * is bound (a port of 0 or * has been chosen). */
-int kh_heart_bind(struct kh_heart *heart, uint64_t key, const char *endpoint,
-                  uint64_t *ret_key, char ret_endpoint[KH_PLACE_SIZE],
+/* Makes a heartbeat bound to WHERE, or binds one that is there (KEY not 0) to a
+ * further place. Returns 0 with its key and, in RET_PLACE, where it is bound (a port
+ * of 0 or * has been chosen). */
+int kh_heart_bind(struct kh_heart *heart, uint64_t key, const char *where, bool v6,
+                  uint64_t *ret_key, char ret_place[KH_PLACE_SIZE],
                   struct kh_error *err);
 
 /* Ends it: its clients hear nothing from now on. KEY 0 does nothing. */

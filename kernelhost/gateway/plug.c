@@ -6,10 +6,9 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "kernelhost/gateway/stall.h"
+#include "kernelhost/gateway/peers.h"
 #include "kernelhost/gateway/tally.h"
 
-#define LINGER_MS        1000
 #define RECEIVE_HWM      64 /* messages a peer may have waiting while we pause */
 #define KEEPALIVE_IDLE_S 60
 
@@ -18,14 +17,24 @@ struct kh_plug {
     zsock_t *sock;
     struct kh_zwatch *watch;
     struct kh_tally *tally;
-    struct kh_stall *stall;
-    bool router;
+    struct kh_peers *peers;
+    int type;
 };
 
-/* Receives all frames of one message; those beyond MAX are thrown away and
- * counted. Returns their number, 0 when there is no message. */
+/* ZMTP: a byte of flags, and the length in one byte or eight. */
 static size_t
-receive(zsock_t *sock, zmq_msg_t *parts, size_t max)
+on_the_wire(const zmq_msg_t *part)
+{
+    size_t size = zmq_msg_size(part);
+
+    return size + (size > 255 ? 9 : 2);
+}
+
+/* Receives all frames of one message; those beyond MAX are thrown away and
+ * counted. Returns their number, 0 when there is no message; adds what they took on
+ * the wire to *SIZE. */
+static size_t
+receive(zsock_t *sock, zmq_msg_t *parts, size_t max, size_t *size)
 {
     void *handle = zsock_resolve(sock);
     size_t count = 0;
@@ -40,6 +49,7 @@ receive(zsock_t *sock, zmq_msg_t *parts, size_t max)
             break;
         }
         more = zmq_msg_more(&part);
+        *size += on_the_wire(&part);
         if (count < max) {
             zmq_msg_init(&parts[count]);
             zmq_msg_move(&parts[count], &part);
@@ -56,13 +66,18 @@ on_message(void *arg)
     struct kh_plug *plug = arg;
     zmq_msg_t parts[KH_WIRE_FRAMES_MAX];
     struct kh_slice frames[KH_WIRE_FRAMES_MAX];
-    size_t count = receive(plug->sock, parts, KH_WIRE_FRAMES_MAX), i;
+    size_t size = plug->type == ZMQ_REP ? 2 : 0, i; /* REP takes the delimiter */
+    size_t count = receive(plug->sock, parts, KH_WIRE_FRAMES_MAX, &size);
     size_t kept = count < KH_WIRE_FRAMES_MAX ? count : KH_WIRE_FRAMES_MAX;
+    bool right;
 
     for (i = 0; i < kept; i++)
         frames[i] = (struct kh_slice){zmq_msg_data(&parts[i]), zmq_msg_size(&parts[i])};
-    if (count)
-        plug->events.message(plug, plug->events.arg, frames, count);
+    if (count) {
+        right = plug->events.message(plug, plug->events.arg, frames, count);
+        kh_peers_taken(plug->peers, zmq_msg_get(&parts[kept - 1], ZMQ_SRCFD), size,
+                       right);
+    }
     for (i = 0; i < kept; i++)
         zmq_msg_close(&parts[i]);
 }
@@ -72,32 +87,32 @@ on_moved(void *arg)
 {
     struct kh_plug *plug = arg;
 
-    if (plug->router)
+    if (plug->type == ZMQ_ROUTER)
         kh_zwatch_pause(plug->watch, kh_tally_held(plug->tally) > KH_PLUG_PAUSE);
     plug->events.moved(plug->events.arg);
 }
 
 static void
-on_cut(void *arg)
+on_cut(void *arg, const char *why)
 {
     struct kh_plug *plug = arg;
 
-    plug->events.cut(plug->events.arg);
+    plug->events.cut(plug->events.arg, why);
 }
 
 static void
 set_options(zsock_t *sock, const struct kh_plug_kind *kind)
 {
-    zsock_set_linger(sock, LINGER_MS);
+    zsock_set_linger(sock, kind->linger_ms);
     /* A high-water mark drops whatever comes next, `idle` included. */
     zsock_set_sndhwm(sock, 0);
     zsock_set_rcvhwm(sock, RECEIVE_HWM);
-    zsock_set_maxmsgsize(sock, (int)kind->message_max);
+    zsock_set_maxmsgsize(sock, (int)kind->frame_max);
     zsock_set_tcp_keepalive(sock, 1);
     zsock_set_tcp_keepalive_idle(sock, KEEPALIVE_IDLE_S);
     if (kind->type == ZMQ_ROUTER)
         zsock_set_router_handover(sock, 1);
-    else
+    if (kind->type == ZMQ_XPUB)
         zsock_set_xpub_verbose(sock, 1);
 }
 
@@ -106,6 +121,8 @@ kh_plug_new(struct kh_loop *loop, const struct kh_plug_kind *kind,
             const struct kh_plug_events *events, struct kh_error *err)
 {
     struct kh_plug *plug = kh_xcalloc(1, sizeof(*plug));
+    const struct kh_peers_events peers_events = {
+        .moved = on_moved, .cut = on_cut, .arg = plug};
     void *handle;
 
     plug->events = *events;
@@ -118,9 +135,10 @@ kh_plug_new(struct kh_loop *loop, const struct kh_plug_kind *kind,
     set_options(plug->sock, kind);
     handle = zsock_resolve(plug->sock);
     plug->tally = kh_tally_new();
-    plug->router = kind->type == ZMQ_ROUTER;
-    plug->stall = kh_stall_new(loop, handle, plug->tally, on_moved, on_cut, plug, err);
-    if (plug->stall)
+    plug->type = kind->type;
+    plug->peers =
+        kh_peers_new(loop, handle, kind->message_max, plug->tally, &peers_events, err);
+    if (plug->peers)
         plug->watch = kh_zwatch_new(loop, handle, on_message, plug, err);
     if (!plug->watch) {
         kh_plug_free(plug);
@@ -135,7 +153,7 @@ kh_plug_free(struct kh_plug *plug)
     if (!plug)
         return;
     kh_zwatch_close(plug->watch);
-    kh_stall_free(plug->stall);
+    kh_peers_free(plug->peers);
     zsock_destroy(&plug->sock);
     kh_tally_unref(plug->tally);
     free(plug);
@@ -201,7 +219,7 @@ kh_plug_send(struct kh_plug *plug, const struct kh_slice *frames, size_t count,
         }
     }
     kh_zwatch_kick(plug->watch);
-    kh_stall_sent(plug->stall);
+    kh_peers_sent(plug->peers);
     return 0;
 }
 
@@ -214,5 +232,5 @@ kh_plug_waiting(const struct kh_plug *plug)
 unsigned
 kh_plug_peers(const struct kh_plug *plug)
 {
-    return kh_stall_peers(plug->stall);
+    return kh_peers_count(plug->peers);
 }

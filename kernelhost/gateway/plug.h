@@ -1,7 +1,7 @@
 /* plug: one ZeroMQ socket of a kernel, with what keeps it within bounds.
  *
- * The socket, its watch on the loop, the tally of what it still holds and the
- * watch for peers that stall. Owned by channels.h. Messages go in and out as
+ * The socket, its watch on a loop, the tally of what it still holds and its peers.
+ * Owned by channels.h, or by heart.h in its own thread. Messages go in and out as
  * slices; what they mean is the owner's.
  */
 #ifndef KH_GATEWAY_PLUG_H
@@ -20,19 +20,21 @@ struct kh_plug;
 
 /* What kind of socket it is. */
 struct kh_plug_kind {
-    int type;           /* ZMQ_ROUTER or ZMQ_XPUB */
-    size_t message_max; /* bytes of one frame that a peer may send */
+    int type;           /* ZMQ_ROUTER, ZMQ_XPUB, ZMQ_REP */
+    size_t frame_max;   /* bytes of one frame that a peer may send */
+    size_t message_max; /* and of a whole message, from a peer that has the key */
+    int linger_ms;
 };
 
 struct kh_plug_events {
     /* A message came: COUNT frames; when there were more than KH_WIRE_FRAMES_MAX
-     * COUNT tells and only so many are there. */
-    void (*message)(struct kh_plug *plug, void *arg, const struct kh_slice *frames,
+     * COUNT tells and only so many are there. True: its sender has the key. */
+    bool (*message)(struct kh_plug *plug, void *arg, const struct kh_slice *frames,
                     size_t count);
     /* What waits for slow peers has changed. */
     void (*moved)(void *arg);
-    /* A peer was cut because it does not read. */
-    void (*cut)(void *arg);
+    /* A peer was cut; WHY says in words why. */
+    void (*cut)(void *arg, const char *why);
     void *arg;
 };
 

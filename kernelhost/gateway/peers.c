@@ -1,0 +1,326 @@
+#include "kernelhost/gateway/peers.h"
+
+#include <errno.h>
+#include <linux/sockios.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include <czmq.h>
+
+#include "base/clean.h"
+#include "base/mem.h"
+
+#define TICK_MS 50
+#define BUCKETS 64 /* a power of two */
+
+struct peer {
+    struct peer *next; /* in its bucket */
+    int fd;            /* libzmq's own: it may be closed and reused at any time, */
+    ino_t inode;       /* so the inode tells whether it still is this socket */
+    bool tcp;
+    bool right;     /* it has sent something with the key */
+    int queued;     /* SIOCOUTQ when last seen */
+    uint64_t moved; /* when that last changed or was 0 */
+    uint64_t taken; /* bytes of its messages that came out of libzmq */
+};
+
+struct kh_peers {
+    struct kh_loop *loop;
+    void *socket;
+    size_t trusted;
+    struct kh_tally *tally;
+    struct kh_peers_events events;
+    zsock_t *monitor;
+    struct kh_zwatch *watch;
+    struct kh_timer *timer;
+    struct peer *bucket[BUCKETS];
+    unsigned count, tcp_count;
+    bool held;      /* the tally was not empty when last seen */
+    uint64_t freed; /* the tally's when last seen */
+    uint64_t moved; /* when that last changed */
+};
+
+static struct peer **
+place_of(struct kh_peers *peers, int fd)
+{
+    struct peer **at = &peers->bucket[(unsigned)fd & (BUCKETS - 1)];
+
+    while (*at && (*at)->fd != fd)
+        at = &(*at)->next;
+    return at;
+}
+
+static void
+forget(struct kh_peers *peers, int fd)
+{
+    struct peer **at = place_of(peers, fd), *peer = *at;
+
+    if (!peer)
+        return;
+    *at = peer->next;
+    peers->count--;
+    peers->tcp_count -= peer->tcp;
+    free(peer);
+}
+
+static bool
+is_tcp(int fd)
+{
+    int domain = 0;
+    socklen_t size = sizeof(domain);
+
+    return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 &&
+           (domain == AF_INET || domain == AF_INET6);
+}
+
+/* The timer runs while there is something to look at. */
+static void
+look_on(struct kh_peers *peers)
+{
+    bool wanted = peers->tcp_count || kh_tally_held(peers->tally) || peers->held;
+
+    if (wanted && !kh_timer_active(peers->timer))
+        kh_timer_start(peers->timer, TICK_MS, TICK_MS);
+    else if (!wanted)
+        kh_timer_stop(peers->timer);
+}
+
+static void
+remember(struct kh_peers *peers, int fd)
+{
+    struct peer *peer, **at;
+    struct stat st;
+
+    forget(peers, fd);
+    if (fstat(fd, &st) < 0 || !S_ISSOCK(st.st_mode))
+        return; /* gone before we heard of it */
+    peer = kh_xcalloc(1, sizeof(*peer));
+    peer->fd = fd;
+    peer->inode = st.st_ino;
+    peer->tcp = is_tcp(fd);
+    peer->moved = kh_loop_now(peers->loop);
+    at = place_of(peers, fd);
+    *at = peer;
+    peers->count++;
+    peers->tcp_count += peer->tcp;
+    look_on(peers);
+}
+
+/* Two frames: u16 event and u32 value, then the endpoint. */
+static void
+on_monitor(void *arg)
+{
+    struct kh_peers *peers = arg;
+    zmsg_t *msg = zmsg_recv(peers->monitor);
+    zframe_t *frame = msg ? zmsg_first(msg) : NULL;
+    uint16_t event;
+    int32_t value;
+
+    if (frame && zframe_size(frame) == 6) {
+        memcpy(&event, zframe_data(frame), 2);
+        memcpy(&value, zframe_data(frame) + 2, 4);
+        if (event == ZMQ_EVENT_ACCEPTED)
+            remember(peers, value);
+        else if (event == ZMQ_EVENT_DISCONNECTED || event == ZMQ_EVENT_CLOSED)
+            forget(peers, value);
+    }
+    zmsg_destroy(&msg);
+}
+
+static bool
+same_socket(const struct peer *peer)
+{
+    struct stat st;
+
+    return fstat(peer->fd, &st) == 0 && S_ISSOCK(st.st_mode) &&
+           st.st_ino == peer->inode;
+}
+
+static void
+cut(struct kh_peers *peers, struct peer *peer, const char *why)
+{
+    shutdown(peer->fd, SHUT_RDWR);
+    peers->moved = kh_loop_now(peers->loop);
+    peers->events.cut(peers->events.arg, why);
+}
+
+static bool
+stalls(const struct kh_peers *peers, struct peer *peer, uint64_t now)
+{
+    int queued = 0;
+
+    if (!peers->held)
+        return false;
+    if (ioctl(peer->fd, SIOCOUTQ, &queued) < 0 || queued == 0 || queued != peer->queued)
+        peer->moved = now;
+    peer->queued = queued;
+    return now - peer->moved >= KH_PEERS_STALL_MS &&
+           now - peers->moved >= KH_PEERS_STALL_MS &&
+           kh_tally_held(peers->tally) > KH_PEERS_KEEP;
+}
+
+/* True when libzmq has whole messages that nobody has taken yet: then it cannot
+ * be told what is unfinished. */
+static bool
+has_messages(const struct kh_peers *peers)
+{
+    int events = 0;
+    size_t size = sizeof(events);
+
+    return zmq_getsockopt(peers->socket, ZMQ_EVENTS, &events, &size) < 0 ||
+           (events & ZMQ_POLLIN);
+}
+
+static bool
+hoards(const struct kh_peers *peers, const struct peer *peer)
+{
+    struct tcp_info info = {0};
+    socklen_t size = sizeof(info);
+    size_t most = peer->right ? peers->trusted : KH_PEERS_UNFINISHED;
+
+    return peer->tcp &&
+           getsockopt(peer->fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0 &&
+           info.tcpi_bytes_received > peer->taken &&
+           info.tcpi_bytes_received - peer->taken > most && !has_messages(peers);
+}
+
+/* What is counted here and there drifts apart by a few bytes, by ZMTP's own
+ * heartbeats for one: so much is forgiven a tick. */
+static void
+forgive(struct peer *peer)
+{
+    peer->taken++;
+}
+
+/* Returns whether the peer is still there. */
+static bool
+look_at(struct kh_peers *peers, struct peer *peer, uint64_t now)
+{
+    if (!same_socket(peer))
+        return false;
+    forgive(peer);
+    if (hoards(peers, peer))
+        cut(peers, peer, "its message does not end");
+    else if (stalls(peers, peer, now))
+        cut(peers, peer, "it does not read");
+    else
+        return true;
+    return false;
+}
+
+static void
+look_at_all(struct kh_peers *peers, uint64_t now)
+{
+    struct peer *peer, *next;
+    int i;
+
+    for (i = 0; i < BUCKETS; i++)
+        for (peer = peers->bucket[i]; peer; peer = next) {
+            next = peer->next;
+            if (!look_at(peers, peer, now))
+                forget(peers, peer->fd);
+        }
+}
+
+static void
+on_tick(void *arg)
+{
+    struct kh_peers *peers = arg;
+    uint64_t freed = kh_tally_freed(peers->tally);
+    uint64_t now = kh_loop_now(peers->loop);
+    bool was_held = peers->held;
+
+    peers->held = kh_tally_held(peers->tally) != 0;
+    if (freed != peers->freed || !was_held)
+        peers->moved = now;
+    peers->freed = freed;
+    look_at_all(peers, now);
+    if (peers->held || was_held)
+        peers->events.moved(peers->events.arg);
+    look_on(peers);
+}
+
+void
+kh_peers_sent(struct kh_peers *peers)
+{
+    look_on(peers);
+}
+
+void
+kh_peers_taken(struct kh_peers *peers, int fd, size_t size, bool right)
+{
+    struct peer *peer = fd < 0 ? NULL : *place_of(peers, fd);
+
+    /* It may have been quicker than the news of its connection. */
+    while (fd >= 0 && !peer && (zsock_events(peers->monitor) & ZMQ_POLLIN)) {
+        on_monitor(peers);
+        peer = *place_of(peers, fd);
+    }
+    if (!peer)
+        return;
+    peer->taken += size;
+    peer->right |= right;
+}
+
+struct kh_peers *
+kh_peers_new(struct kh_loop *loop, void *socket, size_t trusted, struct kh_tally *tally,
+             const struct kh_peers_events *events, struct kh_error *err)
+{
+    struct kh_peers *peers = kh_xcalloc(1, sizeof(*peers));
+    char endpoint[64];
+
+    /* The address is unique among what lives now. */
+    snprintf(endpoint, sizeof(endpoint), "inproc://peers-%p", (void *)peers);
+    peers->loop = loop;
+    peers->socket = socket;
+    peers->trusted = trusted;
+    peers->tally = tally;
+    peers->events = *events;
+    peers->monitor = zsock_new(ZMQ_PAIR);
+    peers->timer = kh_timer_new(loop, on_tick, peers);
+    if (!peers->monitor ||
+        zmq_socket_monitor(socket, endpoint,
+                           ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_DISCONNECTED |
+                               ZMQ_EVENT_CLOSED) < 0 ||
+        zsock_connect(peers->monitor, "%s", endpoint) < 0) {
+        kh_fail_errno(err, "cannot monitor a ZeroMQ socket");
+        kh_peers_free(peers);
+        return NULL;
+    }
+    peers->watch =
+        kh_zwatch_new(loop, zsock_resolve(peers->monitor), on_monitor, peers, err);
+    if (!peers->watch) {
+        kh_peers_free(peers);
+        return NULL;
+    }
+    return peers;
+}
+
+void
+kh_peers_free(struct kh_peers *peers)
+{
+    int i;
+
+    if (!peers)
+        return;
+    zmq_socket_monitor(peers->socket, NULL, 0);
+    kh_zwatch_close(peers->watch);
+    kh_timer_close(peers->timer);
+    zsock_destroy(&peers->monitor);
+    for (i = 0; i < BUCKETS; i++)
+        while (peers->bucket[i])
+            forget(peers, peers->bucket[i]->fd);
+    free(peers);
+}
+
+unsigned
+kh_peers_count(const struct kh_peers *peers)
+{
+    return peers->count;
+}

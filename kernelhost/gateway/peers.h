@@ -1,0 +1,62 @@
+/* peers: the connections of one ZeroMQ socket, and the ones that must be cut.
+ *
+ * The socket's monitor tells the descriptor of every accepted connection. Two
+ * kinds of peers would make libzmq hold memory without end:
+ *
+ * One that does not read. There is no high-water mark (it would drop even `idle`),
+ * so output queues. The tally tells whether anything moves, and SIOCOUTQ which
+ * peer it is that holds it up: one whose queue in the kernel has not changed for
+ * KH_PEERS_STALL_MS while nothing was freed is shut down. The others miss nothing;
+ * the one that was cut reconnects by itself and goes on from there. Up to
+ * KH_PEERS_KEEP bytes a peer may leave unread for ever.
+ *
+ * One that sends a message without an end. libzmq gathers its frames and hands on
+ * nothing, signature or not. Over TCP the kernel counts what a connection has
+ * brought, and whoever takes messages from the socket counts what came out: the
+ * difference is what is held. (ipc sockets are in a directory of their own.)
+ */
+#ifndef KH_GATEWAY_PEERS_H
+#define KH_GATEWAY_PEERS_H
+
+#include "kernelhost/gateway/loop.h"
+#include "kernelhost/gateway/tally.h"
+
+#define KH_PEERS_STALL_MS 3000
+#define KH_PEERS_KEEP     (4u * 1024 * 1024)
+
+/* Unfinished bytes of a peer that has sent nothing right yet. Frames without
+ * content take 32 times as much memory. */
+#define KH_PEERS_UNFINISHED (4u * 1024 * 1024)
+
+struct kh_peers;
+
+struct kh_peers_events {
+    /* Some times a second while bytes are held, and when they are gone: look at
+     * the tally. */
+    void (*moved)(void *arg);
+    /* A peer was cut; WHY in words. */
+    void (*cut)(void *arg, const char *why);
+    void *arg;
+};
+
+/* Watches SOCKET (a libzmq socket of this thread), before it is bound. TRUSTED is
+ * how many unfinished bytes a peer may have that has sent something right. */
+struct kh_peers *kh_peers_new(struct kh_loop *loop, void *socket, size_t trusted,
+                              struct kh_tally *tally,
+                              const struct kh_peers_events *events,
+                              struct kh_error *err);
+
+/* Before SOCKET is closed. */
+void kh_peers_free(struct kh_peers *peers);
+
+/* After a message was sent. */
+void kh_peers_sent(struct kh_peers *peers);
+
+/* After a message of SIZE bytes was taken that came by descriptor FD (-1: not
+ * known); RIGHT when it proved that the peer has the key. */
+void kh_peers_taken(struct kh_peers *peers, int fd, size_t size, bool right);
+
+/* Peers connected now. */
+unsigned kh_peers_count(const struct kh_peers *peers);
+
+#endif
