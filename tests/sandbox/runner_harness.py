@@ -247,7 +247,8 @@ class Runner:
 
     def _flush_pipes(self):
         for number, buffer in self.buffers.items():
-            at = buffer.find(self.nonce[:1])
+            # A marker may have come in part.
+            at = -1 if self.ended else buffer.find(self.nonce[:1])
             self._text(number, bytes(buffer[:at] if at >= 0 else buffer))
             del buffer[: at if at >= 0 else len(buffer)]
 

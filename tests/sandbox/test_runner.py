@@ -221,8 +221,20 @@ def test_json(r):
         {"1": "nan", "b": "/w==", "t": [1, [2]]},
         "JSON is always valid",
     )
-    got = r.execute("display({'text/plain': object()}, raw=True)")
+    got = r.execute("display({'application/json': object()}, raw=True)")
     equal(got.reply["ename"], "ValueError", "what is no JSON fails in the cell")
+    got = r.execute(
+        "display({'text/plain': 5, 'x/y': {'a': 1}, 'a/b': ['x']}, raw=True,"
+        " display_id=7)"
+    )
+    got = got.published("display_data")[0]
+    want = {"text/plain": "5", "x/y": '{"a":1}', "a/b": ["x"]}
+    equal(got["data"], want, "text is text")
+    equal(got["transient"], {"display_id": "7"}, "and so are display ids")
+    got = r.execute(
+        "class E(Exception):\n    def _render_traceback_(self): return 'one'\nraise E"
+    )
+    equal(got.reply["traceback"], ["one"], "a traceback is a list of texts")
     r.execute(
         "get_ipython().kernel.publish('comm_msg', {'a': 1}, {'m': 2}, [b'\\0\\1'])"
     )

@@ -61,6 +61,7 @@ EXPECTED = {
     "error in str of an exception": "ipykernel reports the __str__'s own error",
     "breakpoint without stdin": "with debugpy ipykernel ignores breakpoint()",
     "debug magic without stdin": "shows a line of the kernel's own source",
+    "raw": "data that is not text has to be of a type that says JSON",
     "task group error": "ipykernel's reply has the traceback of an earlier cell",
     "magic": "the text describes %connect_info and %qtconsole",
     "gui of a wrong name": "the message names the GUIs that there are",
@@ -123,7 +124,12 @@ class Theirs:
         from jupyter_client.connect import write_connection_file
 
         self.home = tempfile.TemporaryDirectory(prefix="compare-")
-        name, _ = write_connection_file(os.path.join(self.home.name, "kernel.json"))
+        # Ports of TCP may be taken before the kernel binds them.
+        name, _ = write_connection_file(
+            os.path.join(self.home.name, "kernel.json"),
+            transport="ipc",
+            ip=os.path.join(self.home.name, "kernel"),
+        )
         env = environment(directory)
         if options.ipykernel:
             env["PYTHONPATH"] = options.ipykernel

@@ -18,7 +18,10 @@ def start(host, *args, **options):
     options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
     return subprocess.Popen(
         [PREFIX / "bin/kernelhost", "run", "mybox", *args],
-        env=host.env, stdin=subprocess.DEVNULL, text=True, **options,
+        env=host.env,
+        stdin=subprocess.DEVNULL,
+        text=True,
+        **options,
     )
 
 
@@ -65,15 +68,22 @@ def terminals(host):
     ok(b"\x1b[" in text and b"ValueError" in text, "its traceback has colours there")
     ok(b"\x1b]" not in text and b"\x1b[2J" not in text, "and drives it in no other way")
     result = host.cli("run", "mybox", "-c", "len?")
-    ok("number of items" in result.stdout and "\x1b" not in result.stdout,
-       "the help on an object is printed")
+    ok(
+        "number of items" in result.stdout and "\x1b" not in result.stdout,
+        "the help on an object is printed",
+    )
 
 
 def interrupts(host):
     with check("a second Ctrl-C leaves, and the code goes on"):
-        process = start(host, "-c", (
-            "import time\nprint('go', flush=True)\ntry: time.sleep(60)\n"
-            "except KeyboardInterrupt: time.sleep(3)\nz = 8"))
+        process = start(
+            host,
+            "-c",
+            (
+                "import time\nprint('go', flush=True)\ntry: time.sleep(60)\n"
+                "except KeyboardInterrupt: time.sleep(3)\nz = 8"
+            ),
+        )
         assert process.stdout.readline() == "go\n"
         process.send_signal(signal.SIGINT)
         time.sleep(0.5)
@@ -106,8 +116,13 @@ def files(host):
     out = TMP / "out.ipynb"
     with check("tags are heeded, and a line a cell says what happened"):
         path = notebook(
-            "tags.ipynb", "a = 2", "", ("print('never')", "skip-execution"),
-            ("1/0", "raises-exception"), "a")
+            "tags.ipynb",
+            "a = 2",
+            "",
+            ("print('never')", "skip-execution"),
+            ("1/0", "raises-exception"),
+            "a",
+        )
         result = host.cli("run", "mybox", path, "-o", out)
         assert outputs(out) == [[], [], [], ["ZeroDivisionError"], ["2"]], outputs(out)
         said = [line.split()[1] for line in result.stderr.splitlines()]
@@ -118,7 +133,8 @@ def files(host):
             "display.ipynb",
             "from IPython.display import clear_output, display\n"
             "h = display('one', display_id=True)\nprint('x')",
-            "h.update('two')\nprint('y')\nclear_output(wait=True)\nprint('z')")
+            "h.update('two')\nprint('y')\nclear_output(wait=True)\nprint('z')",
+        )
         host.cli("run", "mybox", path, "-o", out)
         assert outputs(out) == [["'two'", "x\n"], ["z\n"]], outputs(out)
     with check("in place, the file keeps mode and owner, and a link stays one"):

@@ -11,6 +11,8 @@ from IPython.core.displayhook import DisplayHook
 from IPython.core.displaypub import DisplayPublisher
 from traitlets import Any
 
+from .packing import bundle
+
 
 def _flush():
     sys.stdout.flush()
@@ -37,7 +39,7 @@ class ZMQShellDisplayHook(DisplayHook):
 
     def write_format_data(self, format_dict, md_dict=None):
         """The representations."""
-        self._content["data"] = format_dict
+        self._content["data"] = bundle(format_dict)
         self._content["metadata"] = md_dict or {}
 
     def finish_displayhook(self):
@@ -72,13 +74,15 @@ class ZMQDisplayPublisher(DisplayPublisher):
         metadata = {} if metadata is None else metadata
         transient = {} if transient is None else transient
         self._validate_data(data, metadata)
-        content = {"data": data, "metadata": metadata, "transient": transient}
+        if "display_id" in transient:
+            transient = transient | {"display_id": str(transient["display_id"])}
+        content = {"data": bundle(data), "metadata": metadata, "transient": transient}
         self._send("update_display_data" if update else "display_data", content)
 
     def clear_output(self, wait=False):
         """Clears the output of the cell, at once or when the next one comes."""
         _flush()
-        self._send("clear_output", {"wait": wait})
+        self._send("clear_output", {"wait": bool(wait)})
 
     def _send(self, msg_type, content):
         msg = None

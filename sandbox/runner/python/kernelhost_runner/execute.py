@@ -6,6 +6,7 @@ import datetime
 import getpass
 import os
 import sys
+import traceback
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -79,12 +80,20 @@ class Executor:
         self._origin.running = request.id
         self._run(cell)
 
-    def rescue(self):
-        """Main loop only: KeyboardInterrupt got out of a callback. If that was
-        the cell's (it struck between two lines of ours), the cell ends."""
+    def rescue(self, error):
+        """Main loop only: an exception got out of a callback, KeyboardInterrupt
+        or what a signal handler of the user raised. If it struck between two
+        lines of ours that end the cell, that is done again (init ignores a
+        second DONE)."""
         cell = self._cell
         if cell is not None and not cell.awaiting:
-            self._conclude(cell, None, KeyboardInterrupt())
+            self._conclude(cell, None, error)
+        elif not isinstance(error, KeyboardInterrupt):
+            traceback.print_exception(error)
+
+    def forget(self):
+        """The reply is queued."""
+        self._cell = None
 
     def _run(self, cell):
         shell, failure = self._shell, None
@@ -135,7 +144,6 @@ class Executor:
         if error is None:
             values, error = self._call(self._shell.user_expressions, cell.expressions)
         self._interrupts.end()
-        self._cell = None
         self._origin.running = 0
         builtins.input, getpass.getpass = cell.builtins
         if os.getpid() != self._pid:

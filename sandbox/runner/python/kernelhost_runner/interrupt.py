@@ -7,7 +7,6 @@ when that request has just ended; it must never hit the next one.
                                    KeyboardInterrupt there, and libraries (trio)
                                    find the handler they look for
     a cell waits in an await       its task gets KeyboardInterrupt there
-    the runner is sending          decided when that is done
     a request has come, its code   the cell is interrupted at its first line,
     has not begun                  unless the one before ended just now: then
                                    nobody can tell whose signal it is
@@ -20,7 +19,6 @@ seen before that request begins.
 
 import asyncio
 import signal
-import threading
 import time
 from _signal import signal as set_handler  # signal.signal is three times slower
 
@@ -29,28 +27,22 @@ _EARLY = 1.0  # seconds that an interrupt may be ahead of the code it is meant f
 
 
 class Interrupts:
-    """The SIGINT state; also the shield that Link takes as a context manager.
+    """The SIGINT state. Made in the main thread.
 
-    Made in the main thread. has_input() tells whether frames wait to be read.
+    has_input() tells whether frames wait to be read.
     """
 
     def __init__(self, has_input):
         self._has_input = has_input
-        self._main = threading.get_ident()
-        self._idle = self._handle
-        self._hold = self._remember
-        self._held = 0
-        self._pending = False
-        self._outer = None  # the handler in place before the shield
         self._code = None  # the handler of the cell, while it is not in place
-        self._running = None
+        self._task = None  # what waits, if a cell awaits
         self._expected = False
         self._ended = 0.0
         self._early = 0.0
 
     def install(self):
         """Makes SIGINT ours."""
-        set_handler(signal.SIGINT, self._idle)
+        set_handler(signal.SIGINT, self._handle)
 
     def arrived(self, shell_request):
         """Frames were read; whether a shell request is among them (inbox)."""
@@ -62,16 +54,17 @@ class Interrupts:
     def begin(self, task=None):
         """From now on SIGINT interrupts the code that follows; or that task,
         which calls enter and leave itself."""
-        self._held = 0
+        self._task = task
         self._code = signal.default_int_handler
-        self._running = task or self
-        if not task:
+        if task is None:
             self.enter()
+        else:
+            self.install()
 
     def end(self):
         """From now on SIGINT is nobody's, whatever handler the cell left."""
-        self._running = None
         self.install()
+        self._task = None
         self._expected = False
         self._early = 0.0
         self._ended = time.monotonic()
@@ -82,46 +75,20 @@ class Interrupts:
 
     def leave(self):
         """The cell begins to wait. Its handler is kept."""
-        self._code = set_handler(signal.SIGINT, self._idle)
+        self._code = set_handler(signal.SIGINT, self._handle)
 
     def take_early(self):
         """True, once, if SIGINT came just before the request's code began."""
         early, self._early = self._early, 0.0
         return bool(early) and time.monotonic() - early < _EARLY
 
-    def __enter__(self):
-        if threading.get_ident() != self._main or self._running is None:
-            return
-        if not self._held:
-            self._pending = False
-            self._outer = set_handler(signal.SIGINT, self._hold)
-        self._held += 1
-
-    def __exit__(self, *_exc):
-        if not self._held or threading.get_ident() != self._main:
-            return
-        self._held -= 1
-        if not self._held:
-            set_handler(signal.SIGINT, self._outer)
-            if self._pending and callable(self._outer):
-                self._outer(signal.SIGINT, None)
-
-    def _remember(self, _signum, _stack):
-        self._pending = True
-
     def _handle(self, _signum, _stack):
-        if self._running is not None:
-            delivered = self._running.interrupt()
-        elif time.monotonic() - self._ended < _SETTLED:
-            delivered = True  # to the request that ended
-        else:
-            delivered = not (self._expected or self._has_input())
-        if not delivered:
-            self._early = time.monotonic()
-
-    def interrupt(self):
-        """The running target is code, but its handler is not in place."""
-        raise KeyboardInterrupt
+        now = time.monotonic()
+        if self._task is not None:
+            if not self._task.interrupt():
+                self._early = now
+        elif now - self._ended >= _SETTLED and (self._expected or self._has_input()):
+            self._early = now
 
 
 class Task:

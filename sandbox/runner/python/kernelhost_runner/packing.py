@@ -82,6 +82,28 @@ def clean(obj):
     raise ValueError(f"Can't clean for JSON: {obj!r}")
 
 
+def bundle(data):
+    """A MIME bundle as the messaging specification has it: where a type does not
+    say JSON, the value is text, a list of texts, or bytes (sent as base64).
+    Anything else that a cell put there is sent as the text of its JSON."""
+    if all(_fits(mime, value) for mime, value in data.items()):
+        return data
+    return {
+        mime: value if _fits(mime, value) else pack(value).decode()
+        for mime, value in data.items()
+    }
+
+
+def _fits(mime, value):
+    if isinstance(value, (str, bytes)):
+        return True
+    if str(mime).split(";")[0].endswith(("/json", "+json")):
+        return True
+    return isinstance(value, (list, tuple)) and all(
+        isinstance(item, str) for item in value
+    )
+
+
 def printable(error):
     """str(error), also when the user's __str__ fails."""
     try:

@@ -12,6 +12,7 @@ import asyncio
 import atexit
 import contextvars
 import faulthandler
+import gc
 import importlib
 import os
 import select
@@ -33,11 +34,11 @@ class Runner:
     """The process. One instance, made in the main thread."""
 
     def __init__(self):
+        self._event = os.eventfd(0, os.EFD_CLOEXEC)
+        self.link = Link(FD, self._wake)
         self.interrupts = Interrupts(self._has_input)
-        self.link = Link(FD, self.interrupts)
         self.interrupts.install()
         self.origin = Origin()
-        self._event = os.eventfd(0, os.EFD_CLOEXEC)
         self.output = Output(self.link, self.origin, self._wake)
         self._loop = asyncio.new_event_loop()
         self._context = contextvars.copy_context()
@@ -70,14 +71,17 @@ class Runner:
         _thread.start_new_thread(self._read, (early,))
         self._loop.call_soon(self._prepare)
         while not self._server.ending or self._server.executor.busy:
-            # User code may stop the loop, and an interrupt or SystemExit of a
-            # background task gets out of it. The loop goes on.
+            # User code may stop the loop; an interrupt, SystemExit in a task and
+            # what a signal handler raises get out of it. The loop goes on.
             try:
-                self._loop.run_forever()
-            except KeyboardInterrupt:
-                self._server.executor.rescue()
-            except SystemExit:
-                pass
+                try:
+                    self._loop.run_forever()
+                except SystemExit:
+                    pass
+                except BaseException as error:
+                    self._server.executor.rescue(error)
+            except BaseException:
+                continue  # another one, in the middle of that
         self.flush()
         # Tasks that are left are no news to anybody.
         self._loop.set_exception_handler(lambda _loop, _context: None)
@@ -135,6 +139,7 @@ class Runner:
                         frames = self.link.receive()
                 if self.output.due():
                     self.output.expire()
+                self.link.drain()
         except (EOFError, ValueError, OSError):
             os._exit(1)  # init is gone or talks nonsense
 
@@ -179,12 +184,13 @@ class Runner:
 
     def _before_fork(self):
         self.link.lock.acquire()
-        self.output.send()
+        self.output.flush_for_process()
 
     def _in_child(self):
+        if self.link.open:
+            os.close(self._event)
         self.link.abandon()
         self.output.abandon()
-        os.close(self._event)
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
@@ -212,6 +218,9 @@ def _leave_out_terminal():
 
 def main():
     """Runs the runner. Returns the exit status."""
+    gc.disable()  # nothing that is imported is garbage
     runner = Runner()
-    runner.run(runner.start())
+    early = runner.start()
+    gc.enable()
+    runner.run(early)
     return 0

@@ -50,6 +50,7 @@ class Server:
     def shell(self, received):
         """Begins a request. Returns at once for a cell that awaits."""
         self._kernel.origin.begin(received.id)
+        request = None
         try:
             request = Request(received)
             self._kernel.set_parent(request.as_message())
@@ -62,7 +63,7 @@ class Server:
             content = self._ask(request)
         except Exception:
             self._complain()
-            request, content = None, None
+            content = None
         self._end(request, content, None, received.id)
 
     def control(self, received):
@@ -74,7 +75,7 @@ class Server:
             return False
         if handler is not None:
             content = handler(self._kernel, request.content)
-            self._reply(request, content, {})
+            self._link.queue.append(self._reply(request, content, {}))
         self._link.send(frame.DONE, received.id)
         return True
 
@@ -96,9 +97,13 @@ class Server:
 
     def _end(self, request, content, metadata, ident=None):
         self._flush()
+        items = []
         if content is not None:
-            self._reply(request, content, metadata or {})
-        self._link.send(frame.DONE, request.id if request else ident)
+            items.append(self._reply(request, content, metadata or {}))
+        items.append(self._link.frame(frame.DONE, request.id if request else ident))
+        self._link.queue.extend(items)
+        self.executor.forget()
+        self._link.drain()
         if self.ending or self._kernel.shell.exit_now:
             self.stop()
 
@@ -109,15 +114,18 @@ class Server:
             self._loop.stop()
 
     def _reply(self, request, content, metadata):
+        """The REPLY frame, made to fit if need be."""
         flags = frame.REPLY_ERROR if content.get("status") == "error" else 0
         name = requests.reply_type(request.type).encode()
+
+        def make(content):
+            parts = [name, packing.pack(metadata), packing.pack(content)]
+            return self._link.frame(frame.REPLY, request.id, flags, parts)
+
         try:
-            parts = [name, packing.pack(metadata), packing.pack(content)]
-            self._link.send(frame.REPLY, request.id, flags, parts)
-        except ValueError:
-            content = fitting(content)
-            parts = [name, packing.pack(metadata), packing.pack(content)]
-            self._link.send(frame.REPLY, request.id, flags, parts)
+            return make(content)
+        except (ValueError, TypeError):
+            return make(fitting(content))
 
     @staticmethod
     def _complain():

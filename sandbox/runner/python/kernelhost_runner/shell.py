@@ -167,7 +167,9 @@ class ZMQInteractiveShell(InteractiveShell):
     def _showtraceback(self, etype, evalue, stb):
         sys.stdout.flush()
         sys.stderr.flush()
-        self._last_traceback = stb
+        # _render_traceback_() of a user's exception may return anything.
+        lines = [stb] if isinstance(stb, str) else stb or []
+        self._last_traceback = stb = [str(line) for line in lines]
         content = {
             "ename": etype.__name__,
             "evalue": printable(evalue),

@@ -40,6 +40,13 @@ def to_bytes(text):
         return text.encode("utf-8", "kernelhost.replace")
 
 
+def write_all(fd, data):
+    """Writes all of it."""
+    rest = memoryview(data).cast("B")
+    while rest:
+        rest = rest[os.write(fd, rest) :]
+
+
 class Output:
     """What both streams have in common: the gathered text and its deadline."""
 
@@ -91,32 +98,37 @@ class Output:
             self._flush_forked()
             return
         with self._link.lock:
-            if not self._chunks:
-                return
             if (
                 self._size <= select.PIPE_BUF // 4  # bytes a character, at most
                 and self._stream == self._last
                 and self._ident == self._origin.running != 0
             ):
-                chunks, self._chunks, self._size = self._chunks, [], 0
-                data = to_bytes("".join(chunks))
-                if not data or self._link.write_pipe(self._stream, data):
-                    return
-                self._chunks[:0] = chunks
-                self._size += sum(map(len, chunks))
-            self.send()
+                if self._chunks:
+                    data = to_bytes("".join(self._chunks))
+                    self._send([self._link.text(self._stream, data)])
+            else:
+                self.send()
 
     def send(self):
         """Sends what is gathered as frames."""
-        with self._link.shield, self._link.lock:
-            chunks, self._chunks, self._size = self._chunks, [], 0
-            if not chunks:
-                return
-            text = "".join(chunks)
-            self._last = self._stream
-            for at in range(0, len(text), PIECE):
-                data = to_bytes(text[at : at + PIECE])
-                self._link.send(frame.STREAM, self._ident, self._stream, [data])
+        with self._link.lock:
+            if self._chunks:
+                self._last = self._stream
+                self._send(self._frames("".join(self._chunks)))
+
+    def _frames(self, text):
+        pieces = [text[at : at + PIECE] for at in range(0, len(text), PIECE)]
+        return [self._frame(to_bytes(piece)) for piece in pieces]
+
+    def _frame(self, data):
+        return self._link.frame(frame.STREAM, self._ident, self._stream, [data])
+
+    def _send(self, items):
+        # No signal handler runs between these two lines: nothing is lost or
+        # sent twice when KeyboardInterrupt ends a print.
+        self._chunks, self._size = [], 0
+        self._link.queue.extend(items)
+        self._link.drain()
 
     def expire(self):
         """The deadline has come (inbox thread)."""
@@ -154,8 +166,7 @@ class Output:
     def _flush_forked(self):
         with self._link.lock:
             data, self._chunks = to_bytes("".join(self._chunks)), []
-            while data:
-                data = data[os.write(self._stream, data) :]
+            write_all(self._stream, data)
 
 
 class OutStream(io.TextIOBase):
@@ -225,11 +236,8 @@ class _Bytes(io.BufferedIOBase):
     def write(self, data):
         """Writes all of it; returns its length."""
         self._stream.flush()
-        size = memoryview(data).nbytes
-        rest = memoryview(data).cast("B")
-        while rest:
-            rest = rest[os.write(self._stream.fileno(), rest) :]
-        return size
+        write_all(self._stream.fileno(), data)
+        return memoryview(data).nbytes
 
     def flush(self):
         """Nothing is held back."""
