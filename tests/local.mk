@@ -163,8 +163,9 @@ EXTRA_DIST += tests/sandbox/interpreters.py tests/sandbox/runner_harness.py \
 	tests/data/cells
 
 # The gateway's pure modules.
-GATEWAY_TESTS = tests/unit/test_coalesce tests/unit/test_death tests/unit/test_life \
-	tests/unit/test_limits tests/unit/test_message tests/unit/test_request
+GATEWAY_TESTS = tests/unit/test_coalesce tests/unit/test_confine \
+	tests/unit/test_death tests/unit/test_life tests/unit/test_limits \
+	tests/unit/test_message tests/unit/test_request
 GATEWAY_TEST_LIBS = libgateway.a libjupyter.a liblink.a libbase.a $(JANSSON_LIBS) \
 	$(CRYPTO_LIBS) -lm
 check_PROGRAMS += $(GATEWAY_TESTS)
@@ -175,6 +176,8 @@ EXTRA_DIST += $(GATEWAY_PROGRAM_TESTS) tests/sandbox/gateway_host.py
 
 tests_unit_test_coalesce_SOURCES = tests/unit/test_coalesce.c
 tests_unit_test_coalesce_LDADD = $(GATEWAY_TEST_LIBS)
+tests_unit_test_confine_SOURCES = tests/unit/test_confine.c
+tests_unit_test_confine_LDADD = $(GATEWAY_TEST_LIBS) $(SECCOMP_LIBS)
 tests_unit_test_death_SOURCES = tests/unit/test_death.c
 tests_unit_test_death_LDADD = $(GATEWAY_TEST_LIBS)
 tests_unit_test_life_SOURCES = tests/unit/test_life.c

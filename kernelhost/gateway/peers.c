@@ -198,19 +198,23 @@ forgive(struct peer *peer)
     peer->taken++;
 }
 
-/* Returns whether the peer is still there. */
+/* Returns whether the peer is still there. Whether the descriptor still is its
+ * socket is asked only when it matters: most peers are idle, and this is all
+ * that they cost. */
 static bool
 look_at(struct kh_peers *peers, struct peer *peer, uint64_t now)
 {
-    if (!same_socket(peer))
-        return false;
+    const char *why = NULL;
+
     forgive(peer);
     if (hoards(peers, peer))
-        cut(peers, peer, "its message does not end");
+        why = "its message does not end";
     else if (stalls(peers, peer, now))
-        cut(peers, peer, "it does not read");
-    else
+        why = "it does not read";
+    if (!why)
         return true;
+    if (same_socket(peer))
+        cut(peers, peer, why);
     return false;
 }
 

@@ -33,6 +33,8 @@ one_request(void)
     ok(request && request->id == 7 && request->channel == KH_CHANNEL_SHELL &&
            !request->begun && !request->replied && !request->sent,
        "a request is noted as new");
+    if (!request)
+        return;
     ok(request->ident_count == 1 && !memcmp(request->ident[0].data, "client", 6),
        "with who asked");
     ok(kh_requests_find(requests, 7) == request, "it is found by its number");
