@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/signalfd.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -14,6 +15,7 @@
 
 /* Signals are blocked meanwhile: a host that hangs must not hold the user. */
 #define INTERRUPT_MS 15000
+#define NOTICE_S     1 /* of silence before the user is told what is waited for */
 
 struct kh_session {
     const struct kh_cli *cli;
@@ -30,6 +32,8 @@ struct cell {
     kh_message_fn *message;
     void *arg;
     struct kh_cell_end end;
+    bool begun; /* the kernel has taken it up */
+    bool told;  /* that it waits behind other code */
     bool replied;
 };
 
@@ -186,8 +190,33 @@ on_signal(int fd, void *arg, struct kh_error *err)
         cell->end.signal = (int)info.ssi_signo;
         return 1;
     }
+    /* Before our turn, an interrupt would hit the code of somebody else. */
+    if (!cell->begun) {
+        cell->end.status = KH_CELL_LEFT;
+        cell->end.signal = (int)info.ssi_signo;
+        fputs("kernelhost: left before the code's turn came; it still runs when the "
+              "kernel is free\n",
+              stderr);
+        return 1;
+    }
     cell->end.interrupted = true;
     return interrupt(cell->session, err);
+}
+
+static int
+on_notice(int fd, void *arg, struct kh_error *err)
+{
+    struct cell *cell = arg;
+    uint64_t times;
+
+    (void)err;
+    if (read(fd, &times, sizeof(times)) == sizeof(times) && !cell->begun &&
+        !cell->told) {
+        cell->told = true;
+        fputs("kernelhost: waiting for the kernel, which starts or runs other code\n",
+              stderr);
+    }
+    return 0;
 }
 
 static void
@@ -223,6 +252,7 @@ on_line(json_t *line, const char *text, size_t size, void *arg, struct kh_error 
         return kh_fail(err, EIO, "%s", kh_http_text(line, "message"));
     if (!json_is_object(content) || !*type)
         return kh_fail(err, EBADMSG, "the host sent a line that is no Jupyter message");
+    cell->begun = true; /* the first line says that the kernel is busy with it */
     if (!strcmp(type, "execute_reply"))
         take_reply(cell, content);
     cell->message(line, text, size, cell->arg);
@@ -236,7 +266,9 @@ kh_session_execute(struct kh_session *s, const char *code, size_t size,
 {
     struct cell cell = {
         .session = s, .message = message, .arg = arg, .end.execution_count = -1};
-    struct kh_http_watch watch = {s->sigfd, on_signal};
+    static const struct itimerspec notice = {.it_value.tv_sec = NOTICE_S};
+    AUTO_FD int timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    struct kh_http_watch watches[] = {{s->sigfd, on_signal}, {timer, on_notice}};
     AUTO_FREE char *path = NULL;
     AUTO_JSON json_t *text = json_stringn(code, size);
     AUTO_JSON json_t *body = NULL;
@@ -244,11 +276,14 @@ kh_session_execute(struct kh_session *s, const char *code, size_t size,
 
     if (!text)
         return kh_fail(err, EINVAL, "the code is not UTF-8 text");
+    if (timer < 0 || timerfd_settime(timer, 0, &notice, NULL) < 0)
+        return kh_fail_errno(err, "cannot set a timer");
     body = json_pack("{s:O, s:s, s:b}", "code", text, "kernel", s->kernel,
                      "stop_on_error", stop_on_error);
     r = kh_http_path(s->sandbox, "run", &path, err);
     if (r == 0)
-        r = kh_http_stream(s->http, path, body, &watch, 1, on_line, &cell, err);
+        r = kh_http_stream(s->http, path, body, watches, KH_COUNT(watches), on_line,
+                           &cell, err);
     if (r == 0 && !cell.replied)
         r = kh_fail(err, ECONNRESET, "the host ended the run before its reply came");
     if (r < 0)

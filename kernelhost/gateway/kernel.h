@@ -66,6 +66,9 @@ void kh_kernel_start(struct kh_kernel *kernel);
 /* One that nobody asked for yet vanishes silently if it cannot start. */
 void kh_kernel_set_warm(struct kh_kernel *kernel);
 
+/* True, once, for a kernel that nobody has asked for yet: it is the caller's. */
+bool kh_kernel_claim(struct kh_kernel *kernel);
+
 /* A request for the kernel. SINK gets its reply and every iopub message until it
  * is taken off. -ECANCELED when the kernel is dead, -ENOBUFS when too much waits.
  * HEADER is raw JSON; PARENT and METADATA may be empty. *ret_number (may be NULL)

@@ -63,8 +63,8 @@ kh_sandbox_need_kernel(struct kh_sandbox *sandbox, const char *language, bool fr
     uint32_t number = 1;
 
     for (kernel = sandbox->kernels; kernel; kernel = kh_kernel_next(kernel)) {
-        if (!fresh && kh_kernel_usable(kernel) &&
-            !strcmp(kh_kernel_language(kernel), language)) {
+        if (kh_kernel_usable(kernel) && !strcmp(kh_kernel_language(kernel), language) &&
+            (!fresh || (!owner && kh_kernel_claim(kernel)))) {
             *ret_kernel = kernel;
             return 0;
         }

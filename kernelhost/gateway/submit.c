@@ -242,3 +242,12 @@ kh_kernel_set_next(struct kh_kernel *kernel, struct kh_kernel *next)
 {
     kernel->next = next;
 }
+
+bool
+kh_kernel_claim(struct kh_kernel *kernel)
+{
+    bool warm = kernel->warm;
+
+    kernel->warm = false;
+    return warm;
+}

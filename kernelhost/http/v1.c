@@ -99,9 +99,11 @@ kh_v1_sandbox(const struct kh_v1_call *call)
     }
     sandbox = kh_registry_find(call->gateway->registry, call->name);
     if (!sandbox)
-        kh_v1_fail(call->request, 404, "not_found",
-                   "there is no sandbox '%s' (hint: kernelhost create %s)", call->name,
-                   call->name);
+        kh_v1_fail(
+            call->request, 404, "not_found",
+            "there is no sandbox '%s' (hint: kernelhost ls lists them, kernelhost "
+            "create %s makes it)",
+            call->name, call->name);
     return sandbox;
 }
 

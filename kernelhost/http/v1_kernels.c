@@ -41,7 +41,8 @@ read_language(const struct kh_v1_call *call, const char **ret_language,
     *ret_language = kh_v1_language(name);
     return *ret_language
                ? 0
-               : kh_fail(err, EINVAL, "'language' must be \"python\" for now");
+               : kh_fail(err, EINVAL,
+                         "there is no kernel for that language (hint: python)");
 }
 
 static void
