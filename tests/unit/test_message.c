@@ -26,7 +26,7 @@ static const char *const bad[] = {
 static void
 base64(void)
 {
-    struct kh_buf out = KH_BUF_INIT;
+    struct kh_buf out = KH_BUF_INIT, back = KH_BUF_INIT;
     unsigned char all[256], i = 0;
     size_t n;
 
@@ -48,9 +48,10 @@ base64(void)
         all[i] = i;
     while (++i);
     kh_base64_add(&out, (struct kh_slice){all, sizeof(all)});
-    n = kh_buf_len(&out);
-    kh_base64_decode((struct kh_slice){kh_buf_ptr(&out), n}, &out, NULL);
-    kh_buf_consume(&out, n);
+    kh_base64_decode((struct kh_slice){kh_buf_ptr(&out), kh_buf_len(&out)}, &back,
+                     NULL);
+    kh_buf_release(&out);
+    out = back;
     ok(kh_buf_len(&out) == sizeof(all) && !memcmp(kh_buf_ptr(&out), all, sizeof(all)),
        "all bytes come back");
     kh_buf_release(&out);
