@@ -43,6 +43,17 @@ def test_ready(r):
     got = r.ask("kernel_info_request") | {"banner": info["banner"]}
     equal(got, info, "kernel_info_request brings the same")
 
+    names = "matplotlib numpy pandas jedi prompt_toolkit ipykernel zmq tornado"
+    code = f"import sys; [n for n in {names.split()} if n in sys.modules]"
+    equal(r.execute(code).result, "[]", "nothing is imported that is not needed")
+    equal(
+        r.execute("from IPython.terminal.embed import InteractiveShellEmbed").reply[
+            "status"
+        ],
+        "ok",
+        "what was left out is there when it is wanted",
+    )
+
 
 def test_cells(r):
     got = r.execute("print('hi')")
@@ -287,8 +298,10 @@ def test_requests(r):
     )
     equal(r.ask("complete_request", {}), None, "a request without its fields, too")
     ident, r.next_id = r.next_id, r.next_id + 1
-    r.send(2, ident, 0, [b"{", b"{}", b"{}", b"{}"])
-    equal(r.finish(ident).reply, None, "what is no JSON, too")
+    for flags in (0, 1):
+        r.send(2, ident, flags, [b"{", b"{}", b"{}", b"{}"])
+        equal(r.finish(ident).reply, None, "what is no JSON, too")
+        ident, r.next_id = r.next_id, r.next_id + 1
     equal(r.execute("'alive'").result, "'alive'", "and the kernel goes on")
 
 

@@ -118,7 +118,7 @@ def test_interrupt_timing(r):
         names.add(interrupted(r, code, "x", i / 4000).reply["ename"])
     equal(names, {"KeyboardInterrupt"}, "interrupts while frames are sent break none")
     code = (
-        "import signal\nclass Late(Exception): pass\n"
+        "import signal\nclass Late(TimeoutError): pass\n"
         "def ring(_signum, stack):\n    global n\n    n += 1\n"
         "    while stack and stack.f_code.co_name != 'work': stack = stack.f_back\n"
         "    if n >= 1000: signal.setitimer(signal.ITIMER_REAL, 0)\n"

@@ -6,11 +6,12 @@ no name of ours shadows a module of the user. The working directory is not on
 the path yet: a /workspace/random.py cannot hurt what is imported here.
 """
 
+import os
 import sys
 
 import kernelhost_runner  # noqa: F401  (found once, then known by its __path__)
 
-del sys.path[0]
+sys.path.remove(os.path.dirname(__file__))
 
 if __name__ == "__main__":
     from kernelhost_runner.runner import main

@@ -123,6 +123,8 @@ class Executor:
             error = asyncio.CancelledError()
         elif (error := task.exception()) is None:
             result = task.result()
+        if error is not None:  # it struck in IPython's code, not in the cell's
+            shell.showtraceback((type(error), error, error.__traceback__))
         _, interrupted = self._call(shell.events.trigger, "post_execute")
         if not cell.options["silent"] and not interrupted:
             _, interrupted = self._call(shell.events.trigger, "post_run_cell", result)

@@ -16,6 +16,7 @@ between which Python runs no handler, and the next sender goes on exactly there.
 """
 
 import collections
+import errno
 import fcntl
 import os
 import select
@@ -25,6 +26,7 @@ import threading
 
 from . import frame
 
+_GONE = {errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN, errno.EBADF}
 _HIGH = 200  # where our descriptors live, out of the way of the user's
 
 
@@ -115,9 +117,10 @@ class Link:
         try:
             with self.lock:
                 self._drain()
-        except OSError:
-            os._exit(1)
-        except BaseException:
+        except BaseException as error:
+            # TimeoutError of a user's alarm is an OSError, too.
+            if isinstance(error, OSError) and error.errno in _GONE:
+                os._exit(1)
             self._wake()
             raise
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from IPython.core import page
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_magic, magics_class
+from IPython.core.magics import ConfigMagics
 from IPython.core.magics.code import CodeMagics, MacroToEdit
 from IPython.display import Javascript, display
 from IPython.utils import openpy
@@ -56,6 +57,15 @@ class KernelMagics(Magics):
     def man(self, line):
         """Shows a manual page through the pager."""
         page.page(self.shell.getoutput(f"man {line} | col -b", split=False))
+
+    @line_magic
+    def config(self, line):
+        """The completer is configurable, but made late: see shell."""
+        if not line.strip() or "Completer" in line:
+            _ = self.shell.Completer
+        return ConfigMagics.config(self, line)
+
+    config.__doc__ = ConfigMagics.config.__doc__
 
     @line_magic
     def connect_info(self, _line):

@@ -2,7 +2,6 @@
 
 import sys
 
-from IPython.core.completer import provisionalcompleter, rectify_completions
 from IPython.utils.tokenutil import token_at_cursor
 
 from . import __version__
@@ -54,6 +53,8 @@ def _is_complete(kernel, content):
 
 
 def _complete(kernel, content):
+    from IPython.core.completer import provisionalcompleter, rectify_completions
+
     code, cursor = content["code"], content.get("cursor_pos")
     if cursor is None:
         cursor = len(code)

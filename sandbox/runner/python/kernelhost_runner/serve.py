@@ -69,14 +69,20 @@ class Server:
     def control(self, received):
         """Answers a request of the control channel. False if it has to wait for
         its turn in the main loop."""
-        request = Request(received)
-        handler = requests.HANDLERS.get(request.type)
-        if handler is not None and request.type not in requests.ANYTIME:
-            return False
-        if handler is not None:
-            content = handler(self._kernel, request.content)
-            self._link.queue.append(self._reply(request, content, {}))
-        self._link.send(frame.DONE, received.id)
+        items = []
+        try:
+            request = Request(received)
+            handler = requests.HANDLERS.get(request.type)
+            if handler is not None:
+                if request.type not in requests.ANYTIME:
+                    return False
+                content = handler(self._kernel, request.content)
+                items.append(self._reply(request, content, {}))
+        except Exception:
+            self._complain()
+        items.append(self._link.frame(frame.DONE, received.id))
+        self._link.queue.extend(items)
+        self._link.drain()
         return True
 
     def _ask(self, request):

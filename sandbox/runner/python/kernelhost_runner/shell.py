@@ -66,6 +66,7 @@ class ZMQInteractiveShell(InteractiveShell):
 
     keepkernel_on_exit = None
     _last_traceback = None
+    _completer = None
 
     @default("banner1")
     def _default_banner1(self):
@@ -103,6 +104,20 @@ class ZMQInteractiveShell(InteractiveShell):
         """Connects the hook."""
         super().init_displayhook()
         self.displayhook.kernel = self.kernel
+
+    def init_completer(self):
+        """Left until somebody asks for it: it loads jedi, a third of our start."""
+
+    @property
+    def Completer(self):
+        """The completer."""
+        if self._completer is None:
+            super().init_completer()
+        return self._completer
+
+    @Completer.setter
+    def Completer(self, completer):
+        self._completer = completer
 
     def init_magics(self):
         """Adds the magics that a kernel has of its own."""
