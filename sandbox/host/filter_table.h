@@ -100,15 +100,9 @@ static const char *const allowed[] = {
     "inotify_init",
     "inotify_init1",
     "inotify_rm_watch",
-    "io_cancel",
     "ioctl",
-    "io_destroy",
-    "io_getevents",
-    "io_pgetevents",
     "ioprio_get",
     "ioprio_set",
-    "io_setup",
-    "io_submit",
     "kill",
     "landlock_add_rule",
     "landlock_create_ruleset",
@@ -304,7 +298,8 @@ static const int allowed_numbers[] = {
 };
 
 /* Doors that programs knock at and expect to find closed. Everything else that
- * is not allowed, clone3 and io_uring among it, is ENOSYS. */
+ * is not allowed, clone3 and io_uring among it, is ENOSYS. So is io_setup: its
+ * contexts count against fs.aio-max-nr, which is one number for the whole host. */
 static const char *const forbidden[] = {
     "acct",
     "add_key",
