@@ -15,6 +15,10 @@
 
 #define PASS_MAX 8
 
+#ifndef SO_PASSRIGHTS
+#define SO_PASSRIGHTS 83 /* the header of the build machine may be older */
+#endif
+
 void
 kh_fd_close(int *fd)
 {
@@ -181,6 +185,23 @@ kh_fd_send(int sock, const void *p, size_t size, int pass)
     return (size_t)n == size ? 0 : -EMSGSIZE;
 }
 
+void
+kh_fd_refuse_fds(int sock)
+{
+    (void)setsockopt(sock, SOL_SOCKET, SO_PASSRIGHTS, &(int){0}, sizeof(int));
+}
+
+/* A kernel before 6.16 takes whatever comes: at least the close of a TCP socket
+ * must not wait until its bytes are gone. */
+static void
+close_unwanted(int fd)
+{
+    static const struct linger at_once = {.l_onoff = 1, .l_linger = 0};
+
+    (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+    close(fd);
+}
+
 /* Keeps the first passed descriptor, closes the rest. */
 static int
 take_fds(struct msghdr *msg)
@@ -201,7 +222,7 @@ take_fds(struct msghdr *msg)
             if (kept < 0)
                 kept = fd;
             else
-                close(fd);
+                close_unwanted(fd);
         }
     }
     return kept;
@@ -233,7 +254,7 @@ kh_fd_recv(int sock, void *p, size_t size, int *ret_pass)
     if (ret_pass && n >= 0)
         *ret_pass = fd;
     else if (fd >= 0)
-        close(fd);
+        close_unwanted(fd);
     return n;
 }
 

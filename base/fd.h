@@ -45,6 +45,11 @@ int kh_fd_send(int sock, const void *p, size_t size, int pass);
  * are closed. */
 ssize_t kh_fd_recv(int sock, void *p, size_t size, int *ret_pass);
 
+/* No peer of SOCK can pass it a descriptor from now on: where the kernel knows how
+ * (6.16), its sendmsg fails with EPERM. Closing one that came can block for as long
+ * as the sender likes (SO_LINGER), even if it was never looked at. */
+void kh_fd_refuse_fds(int sock);
+
 /* Fills P from getrandom(2); aborts when the kernel refuses. */
 void kh_random(void *p, size_t size);
 

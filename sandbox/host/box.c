@@ -295,6 +295,7 @@ kh_box_connect(struct kh_box *box, struct kh_error *err)
         return kh_fail(err, ENOTSOCK, "kernelhost-init of '%s' has no socket",
                        box->record.name);
     sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    kh_fd_refuse_fds(sock);
     snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d", target);
     if (sock < 0 || connect(sock, (struct sockaddr *)&address, sizeof(address)) < 0)
         return kh_fail_errno(err, "cannot connect to kernelhost-init of '%s'",

@@ -206,6 +206,7 @@ kh_gateway_start(struct kh_gateway *gateway, const struct kh_store *store,
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
         return kh_fail_errno(err, "cannot make the broker socket");
     ours = pair[0];
+    kh_fd_refuse_fds(ours);
     pid = fork();
     if (pid == 0)
         exec_gateway(gateway, store, dir, pair[1]);

@@ -95,6 +95,28 @@ passing(void)
     close(pair[1]);
 }
 
+/* Refused where the kernel can (6.16), else closed by the receiver. */
+static void
+refusing(void)
+{
+    int pair[2], got = -1, r;
+    char small[2];
+
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+        return;
+    kh_fd_refuse_fds(pair[1]);
+    r = kh_fd_send(pair[0], "hi", 2, pair[0]);
+    ok(r == 0 || r == -EPERM, "a descriptor may be refused");
+    is_int(kh_fd_send(pair[0], "ho", 2, -1), 0, "bytes alone go on");
+    is_int(kh_fd_recv(pair[1], small, 2, NULL), 2, "and arrive");
+    is_int(kh_fd_send(pair[1], "hi", 2, pair[0]), 0, "the other way is open");
+    is_int(kh_fd_recv(pair[0], small, 2, &got), 2, "for both");
+    ok(got >= 0, "the bytes and the descriptor");
+    close(got);
+    close(pair[0]);
+    close(pair[1]);
+}
+
 static void
 logging(void)
 {
@@ -113,6 +135,7 @@ main(void)
     buffers();
     files();
     passing();
+    refusing();
     logging();
     return done();
 }
