@@ -51,6 +51,32 @@ kh_privs_fs_ids(uint32_t first, struct kh_error *err)
 }
 
 int
+kh_privs_lend_euid(uint32_t id, struct kh_error *err)
+{
+    struct __user_cap_data_struct data[2];
+    int i;
+
+    if (cap_get(data) < 0)
+        return kh_fail_errno(err, "cannot read the capabilities");
+    if (seteuid(id) < 0)
+        return kh_fail_errno(err, "cannot take effective id %u", id);
+    setfsuid(0);
+    for (i = 0; i < 2; i++)
+        data[i].effective = data[i].permitted;
+    if (cap_put(data) == 0 && setfsuid((uid_t)-1) == 0)
+        return 0;
+    kh_fail(err, EPERM, "cannot keep the capabilities under effective id %u", id);
+    (void)kh_privs_take_euid_back(NULL);
+    return -EPERM;
+}
+
+int
+kh_privs_take_euid_back(struct kh_error *err)
+{
+    return seteuid(0) < 0 ? kh_fail_errno(err, "cannot be root again") : 0;
+}
+
+int
 kh_privs_become_root(struct kh_error *err)
 {
     if (setgroups(0, NULL) < 0 || setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0)

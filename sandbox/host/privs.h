@@ -1,7 +1,7 @@
 /* privs: which identity and capabilities a process keeps.
  *
- * Used between clone and exec (no allocation, no stdio) and by the rootfs
- * helper. */
+ * Used around clone, between clone and exec (no allocation, no stdio) and by the
+ * rootfs helper. */
 #ifndef KH_HOST_PRIVS_H
 #define KH_HOST_PRIVS_H
 
@@ -15,6 +15,14 @@
 /* Takes filesystem ids FIRST:FIRST for what the caller does from now on, keeping
  * its capabilities (a change of fsuid alone would drop the file ones). */
 int kh_privs_fs_ids(uint32_t first, struct kh_error *err);
+
+/* Takes effective uid ID and nothing else of that user: the filesystem id stays 0
+ * and every capability effective. Who makes a user namespace with it lets that user
+ * own the namespace; what is counted inside (inotify, pending signals) then counts
+ * against that user's limits on the host and not against root's, which all sandboxes
+ * and the host's services share. */
+int kh_privs_lend_euid(uint32_t id, struct kh_error *err);
+int kh_privs_take_euid_back(struct kh_error *err);
 
 /* Becomes uid 0, gid 0 of its own user namespace, with no other groups. */
 int kh_privs_become_root(struct kh_error *err);

@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
@@ -11,6 +12,7 @@
 #include "sandbox/host/child.h"
 #include "sandbox/host/idmap.h"
 #include "sandbox/host/posture.h"
+#include "sandbox/host/privs.h"
 #include "sandbox/host/rootfs.h"
 #include "sandbox/host/sys.h"
 
@@ -27,7 +29,9 @@ go(int socket, struct kh_error *err)
     return r < 0 ? kh_fail(err, -r, "the first process is gone") : 0;
 }
 
-/* One byte means that init listens; anything longer is an error to pass on. */
+/* One byte means that init listens; anything longer is an error to pass on. The
+ * init may be one that the sandbox put in place of ours, so nothing waits for bytes
+ * that it does not send: both messages are written, and arrive, whole. */
 static int
 wait_ready(int socket, struct kh_error *err)
 {
@@ -42,7 +46,7 @@ wait_ready(int socket, struct kh_error *err)
     if (r == 0)
         return kh_fail(err, ETIMEDOUT, "kernelhost-init was not ready in %d s",
                        KH_SPAWN_TIMEOUT_MS / 1000);
-    n = recv(socket, &inner, sizeof(inner), MSG_WAITALL);
+    n = recv(socket, &inner, sizeof(inner), MSG_DONTWAIT);
     if (n == 1 && *(char *)&inner == KH_CHILD_READY)
         return 0;
     if (n != sizeof(inner))
@@ -87,13 +91,23 @@ kh_spawn(const struct kh_plan *plan, struct kh_cgroups *groups, const char *id,
 {
     AUTO_FD int birth = kh_cgroup_birth(groups, id);
     AUTO_FD int pidfd = -1, ours = -1;
-    int pair[2], r;
+    int pair[2], r, code;
     pid_t pid;
 
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
         return kh_fail_errno(err, "cannot make a socket pair");
     ours = pair[0];
+    kh_fd_refuse_fds(ours);
+    r = kh_privs_lend_euid(plan->id_first, err);
+    if (r < 0) {
+        close(pair[1]);
+        return r;
+    }
     pid = kh_sys_clone(NAMESPACES, birth, &pidfd);
+    code = errno;
+    if (pid != 0 && kh_privs_take_euid_back(err) < 0)
+        abort(); /* nothing could go on as another user */
+    errno = code;
     if (pid == 0) {
         close(pair[0]);
         kh_child_run(plan, pair[1]);

@@ -2,8 +2,10 @@
 """SandboxRoot / Availability: what one sandbox uses up, another still has (rows R1,
 R2, R3). Nothing is timed: the other one has to answer while the first is full."""
 
+import ctypes
 import os
 import pathlib
+import subprocess
 import time
 
 import probe
@@ -87,6 +89,19 @@ print(tried(os.nice, -5), tried(os.sched_setscheduler, 0, os.SCHED_FIFO, one),
       tried(resource.setrlimit, resource.RLIMIT_MEMLOCK, (1 << 30, 1 << 30)),
       tried(os.setpriority, os.PRIO_PROCESS, 0, -1))
 """
+# inotify instances up to the limit, and Linux AIO contexts, whose limit is the host's.
+COUNTED = """
+import ctypes, os, sys, time
+libc = ctypes.CDLL(None, use_errno=True)
+context = ctypes.c_ulong(0)
+aio = libc.syscall(206, 16384, ctypes.byref(context)), ctypes.get_errno()
+count = 0
+while count < 100000 and libc.inotify_init1(0) >= 0:
+    count += 1
+print(count, os.strerror(ctypes.get_errno()), *aio, flush=True)
+if len(sys.argv) > 1:
+    time.sleep(60)
+"""
 
 
 def run(host, box, code):
@@ -133,6 +148,23 @@ def limits(host, pids):
         top = pathlib.Path(mounts["cgroup2"] + path[""])
         values = {n: (top / f"{n}.max").read_text().strip() for n in ("pids", "memory")}
     equal(values, {"pids": str(PIDS), "memory": str(MEMORY)}, "R1 R2 with its limits")
+
+
+def counted(host):
+    """R5: what the kernel counts by user is not one account for all sandboxes."""
+    with subprocess.Popen(["kernelhost", "exec", "a", "--", "python3", "-c", COUNTED,
+                           "stay"], env=host.env, stdout=subprocess.PIPE,
+                          stdin=subprocess.DEVNULL, text=True) as full:
+        count, *why = full.stdout.readline().split()
+        ok(int(count) > 0 and "Too many" in " ".join(why),
+           f"R5 inotify ends after {count} instances: {why}")
+        equal(why[-2:], ["-1", "38"], "R5 there are no AIO contexts to take")
+        there = run(host, "b", COUNTED).stdout.split()
+        equal(there[:1], [count], "R5 and another sandbox has as many")
+        libc = ctypes.CDLL(None, use_errno=True)
+        mine = libc.inotify_init1(0)
+        ok(mine >= 0, f"R5 and root of the host has some: {ctypes.get_errno()}")
+        full.kill()
 
 
 def processes(host):
@@ -194,7 +226,7 @@ def main():
         host.cli("create", "b")
         with check("the cgroups could be looked at"):
             limits(host, probe.tasks(host, "a")[:1])
-        for part in (processes, reaping, memory, priority):
+        for part in (counted, processes, reaping, memory, priority):
             with check(f"{part.__name__}: everything was tried"):
                 part(host)
         pids = probe.tasks(host, "a")
