@@ -13,17 +13,18 @@
 #include "base/mem.h"
 #include "kernelhost/gateway/plug.h"
 
-#define LINGER_MS        1000
-#define SUBSCRIPTION_MAX 1024 /* bytes; a topic is "kernel.UUID.type" at most */
-#define SMALL_MAX        (1024 * 1024)
-#define BOUND_MAX        2 /* ipc and tcp */
-#define REPLAY_WINDOW    65536
-#define CUTS_LOGGED      5 /* of one kernel; who is cut comes back */
+#define LINGER_MS         1000
+#define SUBSCRIPTIONS_MAX (64 * 1024) /* of one peer; clients need one */
+#define SUBSCRIPTION_MAX  1024        /* bytes; a topic is "kernel.UUID.type" at most */
+#define SMALL_MAX         (1024 * 1024)
+#define BOUND_MAX         2 /* ipc and tcp */
+#define REPLAY_WINDOW     65536
+#define CUTS_LOGGED       5 /* of one kernel; who is cut comes back */
 
 /* The sockets of the loop's thread; the heartbeat has a thread of its own. */
 static const struct kh_plug_kind kinds[KH_CHANNEL_HB] = {
     [KH_CHANNEL_SHELL] = {ZMQ_ROUTER, KH_WIRE_MAX, KH_WIRE_MAX, LINGER_MS},
-    [KH_CHANNEL_IOPUB] = {ZMQ_XPUB, SUBSCRIPTION_MAX, KH_WIRE_MAX, LINGER_MS},
+    [KH_CHANNEL_IOPUB] = {ZMQ_XPUB, SUBSCRIPTION_MAX, SUBSCRIPTIONS_MAX, LINGER_MS},
     [KH_CHANNEL_STDIN] = {ZMQ_ROUTER, SMALL_MAX, 4 * SMALL_MAX, LINGER_MS},
     [KH_CHANNEL_CONTROL] = {ZMQ_ROUTER, SMALL_MAX, 4 * SMALL_MAX, LINGER_MS},
 };

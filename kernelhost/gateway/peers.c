@@ -34,6 +34,7 @@ struct kh_peers {
     struct kh_loop *loop;
     void *socket;
     size_t trusted;
+    bool keeps;
     struct kh_tally *tally;
     struct kh_peers_events events;
     zsock_t *monitor;
@@ -182,12 +183,13 @@ hoards(const struct kh_peers *peers, const struct peer *peer)
 {
     struct tcp_info info = {0};
     socklen_t size = sizeof(info);
-    size_t most = peer->right ? peers->trusted : KH_PEERS_UNFINISHED;
+    size_t most = peer->right || peers->keeps ? peers->trusted : KH_PEERS_UNFINISHED;
 
     return peer->tcp &&
            getsockopt(peer->fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0 &&
            info.tcpi_bytes_received > peer->taken &&
-           info.tcpi_bytes_received - peer->taken > most && !has_messages(peers);
+           info.tcpi_bytes_received - peer->taken > most &&
+           (peers->keeps || !has_messages(peers));
 }
 
 /* What is counted here and there drifts apart by a few bytes, by ZMTP's own
@@ -208,7 +210,7 @@ look_at(struct kh_peers *peers, struct peer *peer, uint64_t now)
 
     forgive(peer);
     if (hoards(peers, peer))
-        why = "its message does not end";
+        why = peers->keeps ? "it subscribes too much" : "its message does not end";
     else if (stalls(peers, peer, now))
         why = "it does not read";
     if (!why)
@@ -268,13 +270,15 @@ kh_peers_taken(struct kh_peers *peers, int fd, size_t size, bool right)
     }
     if (!peer)
         return;
-    peer->taken += size;
+    if (!peers->keeps)
+        peer->taken += size;
     peer->right |= right;
 }
 
 struct kh_peers *
-kh_peers_new(struct kh_loop *loop, void *socket, size_t trusted, struct kh_tally *tally,
-             const struct kh_peers_events *events, struct kh_error *err)
+kh_peers_new(struct kh_loop *loop, void *socket, size_t trusted, bool keeps,
+             struct kh_tally *tally, const struct kh_peers_events *events,
+             struct kh_error *err)
 {
     struct kh_peers *peers = kh_xcalloc(1, sizeof(*peers));
     char endpoint[64];
@@ -284,6 +288,7 @@ kh_peers_new(struct kh_loop *loop, void *socket, size_t trusted, struct kh_tally
     peers->loop = loop;
     peers->socket = socket;
     peers->trusted = trusted;
+    peers->keeps = keeps;
     peers->tally = tally;
     peers->events = *events;
     peers->monitor = zsock_new(ZMQ_PAIR);

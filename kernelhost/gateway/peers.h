@@ -13,7 +13,9 @@
  * One that sends a message without an end. libzmq gathers its frames and hands on
  * nothing, signature or not. Over TCP the kernel counts what a connection has
  * brought, and whoever takes messages from the socket counts what came out: the
- * difference is what is held. (ipc sockets are in a directory of their own.)
+ * difference is what is held. (ipc sockets are in a directory of their own.) Of a
+ * subscription some 30 times its bytes stay held after it came out: where KEEPS is
+ * set everything that a connection has brought counts.
  */
 #ifndef KH_GATEWAY_PEERS_H
 #define KH_GATEWAY_PEERS_H
@@ -40,9 +42,10 @@ struct kh_peers_events {
 };
 
 /* Watches SOCKET (a libzmq socket of this thread), before it is bound. TRUSTED is
- * how many unfinished bytes a peer may have that has sent something right. */
+ * how many held bytes a peer may have that has sent something right, or, with KEEPS,
+ * any peer. */
 struct kh_peers *kh_peers_new(struct kh_loop *loop, void *socket, size_t trusted,
-                              struct kh_tally *tally,
+                              bool keeps, struct kh_tally *tally,
                               const struct kh_peers_events *events,
                               struct kh_error *err);
 

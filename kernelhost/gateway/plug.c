@@ -136,8 +136,8 @@ kh_plug_new(struct kh_loop *loop, const struct kh_plug_kind *kind,
     handle = zsock_resolve(plug->sock);
     plug->tally = kh_tally_new();
     plug->type = kind->type;
-    plug->peers =
-        kh_peers_new(loop, handle, kind->message_max, plug->tally, &peers_events, err);
+    plug->peers = kh_peers_new(loop, handle, kind->message_max, kind->type == ZMQ_XPUB,
+                               plug->tally, &peers_events, err);
     if (plug->peers)
         plug->watch = kh_zwatch_new(loop, handle, on_message, plug, err);
     if (!plug->watch) {

@@ -22,7 +22,8 @@ struct kh_plug;
 struct kh_plug_kind {
     int type;           /* ZMQ_ROUTER, ZMQ_XPUB, ZMQ_REP */
     size_t frame_max;   /* bytes of one frame that a peer may send */
-    size_t message_max; /* and of a whole message, from a peer that has the key */
+    size_t message_max; /* and of a whole message, from a peer that has the key;
+                           for XPUB, of all that one peer ever sends */
     int linger_ms;
 };
 
