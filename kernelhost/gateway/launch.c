@@ -6,6 +6,8 @@
 #include <string.h>
 #include <sys/wait.h>
 
+#include <openssl/evp.h>
+
 #include "base/clean.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -14,13 +16,16 @@
 #include "kernelhost/gateway/loop.h"
 #include "kernelhost/gateway/registry.h"
 
+#define PREFIX "launch-"
+#define DIGITS 16
+
 struct kh_launch {
     struct kh_launches *launches;
     struct kh_launch *next;
-    struct kh_connfile asked; /* the connection, which is its name */
-    char sandbox[KH_NAME_SIZE];
-    struct kh_kernel *kernel; /* NULL: not yet, or no more */
-    struct kh_timer *timer;   /* until the sandbox is removed */
+    struct kh_connfile asked;
+    char sandbox[KH_NAME_SIZE]; /* named after the connection */
+    struct kh_kernel *kernel;   /* NULL: not yet, or no more */
+    struct kh_timer *timer;     /* until the sandbox is removed */
     struct kh_launch_events events;
     bool attached; /* a launcher listens */
     bool pending;  /* kernelhostd or the sandbox is being waited for */
@@ -41,6 +46,38 @@ kh_launches_new(struct kh_gateway *gateway)
 
     launches->gateway = gateway;
     return launches;
+}
+
+/* The name of a connection's sandbox: a digest, so that a gateway that comes after
+ * this one knows whose it is. */
+static void
+name_of(const struct kh_connfile *file, char ret_name[KH_NAME_SIZE])
+{
+    struct kh_connfile bare = *file;
+    struct kh_buf text = KH_BUF_INIT;
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    int i;
+
+    bare.kernel_name[0] = bare.jupyter_session[0] = '\0';
+    kh_connfile_format(&bare, &text);
+    kh_connfile_wipe(&bare);
+    if (EVP_Digest(kh_buf_ptr(&text), kh_buf_len(&text), digest, NULL, EVP_sha256(),
+                   NULL) != 1)
+        abort(); /* only ENOMEM */
+    explicit_bzero(kh_buf_ptr(&text), kh_buf_len(&text));
+    kh_buf_release(&text);
+    snprintf(ret_name, KH_NAME_SIZE, "%s", PREFIX);
+    for (i = 0; i < DIGITS / 2; i++)
+        snprintf(ret_name + strlen(PREFIX) + 2 * (size_t)i, 3, "%02x", digest[i]);
+}
+
+bool
+kh_launch_owns(const char *name)
+{
+    const char *digits = name + strlen(PREFIX);
+
+    return !strncmp(name, PREFIX, strlen(PREFIX)) &&
+           strspn(digits, "0123456789abcdef") == DIGITS && !digits[DIGITS];
 }
 
 static struct kh_sandbox *
@@ -208,6 +245,16 @@ tell_ready(struct kh_launch *launch, const struct kh_connfile *file)
         linger(launch);
 }
 
+/* What runs in it was started for an earlier gateway's launcher. */
+static void
+stop_kernels(struct kh_sandbox *sandbox)
+{
+    struct kh_kernel *kernel = kh_sandbox_kernels(sandbox);
+
+    for (; kernel; kernel = kh_kernel_next(kernel))
+        kh_kernel_stop(kernel);
+}
+
 static void
 on_up(void *arg, const struct kh_error *err)
 {
@@ -226,6 +273,7 @@ on_up(void *arg, const struct kh_error *err)
         fail(launch, err);
         return;
     }
+    stop_kernels(sandbox_of(launch));
     if (kh_sandbox_need_kernel(sandbox_of(launch), "python", true, &owner,
                                &launch->kernel, &why) < 0 ||
         bind_kernel(launch, &file, &why) < 0) {
@@ -253,19 +301,10 @@ on_created(void *arg, struct kh_sandbox *sandbox, const struct kh_error *err)
         fail(launch, err);
         return;
     }
-    snprintf(launch->sandbox, sizeof(launch->sandbox), "%s", kh_sandbox_name(sandbox));
     if (launch->doomed)
         remove_launch(launch);
     else
         bring_up(launch);
-}
-
-static bool
-same_connection(const struct kh_connfile *a, const struct kh_connfile *b)
-{
-    return !strcmp(a->transport, b->transport) && !strcmp(a->ip, b->ip) &&
-           !strcmp(a->key, b->key) && !memcmp(a->port, b->port, sizeof(a->port)) &&
-           !strcmp(a->signature_scheme, b->signature_scheme);
 }
 
 /* What an earlier launcher left: its endpoints are bound, its disk is there. */
@@ -291,13 +330,38 @@ take_over(struct kh_launch *launch)
 }
 
 static struct kh_launch *
-find(struct kh_launches *launches, const struct kh_connfile *file)
+find(struct kh_launches *launches, const char *name)
 {
     struct kh_launch *launch = launches->list;
 
-    while (launch && !same_connection(&launch->asked, file))
+    while (launch && strcmp(launch->sandbox, name))
         launch = launch->next;
     return launch;
+}
+
+static struct kh_launch *
+new_launch(struct kh_launches *launches, const char *name)
+{
+    struct kh_launch *launch = kh_xcalloc(1, sizeof(*launch));
+
+    launch->launches = launches;
+    snprintf(launch->sandbox, sizeof(launch->sandbox), "%s", name);
+    launch->timer = kh_timer_new(launches->gateway->loop, on_timer, launch);
+    launch->next = launches->list;
+    launches->list = launch;
+    launches->count++;
+    return launch;
+}
+
+void
+kh_launches_adopt(struct kh_launches *launches)
+{
+    struct kh_sandbox *sandbox;
+    unsigned i = 0;
+
+    while ((sandbox = kh_registry_at(launches->gateway->registry, i++)))
+        if (kh_launch_owns(kh_sandbox_name(sandbox)))
+            linger(new_launch(launches, kh_sandbox_name(sandbox)));
 }
 
 static int
@@ -320,34 +384,33 @@ kh_launch_start(struct kh_launches *launches, const struct kh_connfile *file,
                 const struct kh_launch_events *events, struct kh_launch **ret_launch,
                 struct kh_error *err)
 {
-    struct kh_launch *launch = find(launches, file);
+    char name[KH_NAME_SIZE];
+    struct kh_launch *launch;
+    bool known;
     int r = check(file, err);
 
     if (r < 0)
         return r;
-    if (launch) {
-        tell_ended(launch, "restart", 0, NULL);
-        launch->events = *events;
-        launch->attached = true;
-        *ret_launch = launch;
-        take_over(launch);
-        return 0;
-    }
-    if (launches->count >= KH_LAUNCHES_MAX)
+    name_of(file, name);
+    launch = find(launches, name);
+    known = launch;
+    if (!known && launches->count >= KH_LAUNCHES_MAX)
         return kh_fail(err, EAGAIN, "%u kernels of launchers run already",
                        launches->count);
-    launch = kh_xcalloc(1, sizeof(*launch));
-    launch->launches = launches;
+    if (known)
+        tell_ended(launch, "restart", 0, NULL);
+    else
+        launch = new_launch(launches, name);
     launch->asked = *file;
     launch->events = *events;
     launch->attached = true;
-    launch->timer = kh_timer_new(launches->gateway->loop, on_timer, launch);
-    launch->next = launches->list;
-    launches->list = launch;
-    launches->count++;
-    launch->pending = true;
     *ret_launch = launch;
-    kh_registry_create(launches->gateway->registry, "", image, limits, on_created,
+    if (known) {
+        take_over(launch);
+        return 0;
+    }
+    launch->pending = true;
+    kh_registry_create(launches->gateway->registry, name, image, limits, on_created,
                        launch);
     return 0;
 }

@@ -10,6 +10,8 @@
 #ifndef KH_GATEWAY_LAUNCH_H
 #define KH_GATEWAY_LAUNCH_H
 
+#include <stdbool.h>
+
 #include "kernelhost/gateway/gateway.h"
 #include "protocol/jupyter/connfile.h"
 #include "protocol/link/broker.h"
@@ -19,6 +21,10 @@
 
 struct kh_launches;
 struct kh_launch;
+
+/* True for the name of a sandbox that belongs to a launcher: nobody else may make
+ * one that is called so. */
+bool kh_launch_owns(const char *name);
 
 /* What a launcher hears: ready once, then ended once; or ended with an error.
  * After `ended` the launcher has no launch any more. */
@@ -35,6 +41,9 @@ struct kh_launch_events {
 
 struct kh_launches *kh_launches_new(struct kh_gateway *gateway);
 void kh_launches_free(struct kh_launches *launches);
+
+/* The sandboxes that launchers of an earlier gateway left linger from now on. */
+void kh_launches_adopt(struct kh_launches *launches);
 
 /* Starts, or takes over what an earlier launcher with this connection left.
  * EVENTS may be called before it returns 0, but not when it fails. */

@@ -187,6 +187,8 @@ on_listed(void *arg, const struct kh_error *err)
     struct kh_error why;
 
     if (!err)
+        kh_launches_adopt(gateway->launches);
+    if (!err)
         gateway->http = kh_http_new(gateway->loop, host->options.api_fd,
                                     kh_routes_handle, gateway, &why);
     if (gateway->http) {

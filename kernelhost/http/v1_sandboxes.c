@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 #include "kernelhost/gateway/broker.h"
+#include "kernelhost/gateway/launch.h"
 #include "kernelhost/gateway/limits.h"
 #include "kernelhost/gateway/registry.h"
 #include "kernelhost/http/v1.h"
@@ -144,6 +145,19 @@ create(const struct kh_v1_call *call, const char *name, bool ensure)
     kh_registry_create(call->gateway->registry, name, image, &limits, on_created, wait);
 }
 
+static bool
+may_name(const struct kh_v1_call *call, const char *name)
+{
+    if (!kh_name_valid(name))
+        kh_v1_fail(call->request, 400, "invalid", "a sandbox name is " KH_NAME_RULE);
+    else if (kh_launch_owns(name))
+        kh_v1_fail(call->request, 400, "invalid",
+                   "names like '%s' are for kernels that Jupyter launches", name);
+    else
+        return true;
+    return false;
+}
+
 void
 kh_v1_create(const struct kh_v1_call *call)
 {
@@ -154,10 +168,8 @@ kh_v1_create(const struct kh_v1_call *call)
         kh_v1_error(call->request, &err);
         return;
     }
-    if (*name && !kh_name_valid(name)) {
-        kh_v1_fail(call->request, 400, "invalid", "a sandbox name is " KH_NAME_RULE);
+    if (*name && !may_name(call, name))
         return;
-    }
     if (*name && kh_registry_find(call->gateway->registry, name)) {
         kh_v1_fail(call->request, 409, "exists",
                    "there is a sandbox '%s' already (hint: kernelhost rm %s)", name,
@@ -172,10 +184,8 @@ kh_v1_ensure(const struct kh_v1_call *call)
 {
     struct kh_sandbox *sandbox;
 
-    if (!kh_name_valid(call->name)) {
-        kh_v1_fail(call->request, 400, "invalid", "a sandbox name is " KH_NAME_RULE);
+    if (!may_name(call, call->name))
         return;
-    }
     sandbox = kh_registry_find(call->gateway->registry, call->name);
     if (sandbox)
         kh_v1_reply(call->request, 200, kh_v1_sandbox_json(sandbox));
