@@ -85,6 +85,8 @@ kh_death_text(const struct kh_death *death, char ret_text[KH_DEATH_TEXT_MAX])
     }
     if (WIFSIGNALED(status))
         signal_text(WTERMSIG(status), ret_text, KH_DEATH_TEXT_MAX);
+    else if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+        snprintf(ret_text, KH_DEATH_TEXT_MAX, "the kernel ended (exit status 0)");
     else if (WIFEXITED(status))
         snprintf(ret_text, KH_DEATH_TEXT_MAX, "the kernel died: exit status %d",
                  WEXITSTATUS(status));

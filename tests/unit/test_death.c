@@ -11,7 +11,7 @@ static const struct {
     const char *want;
 } table[] = {
     {{.status = EXITED(3)}, "the kernel died: exit status 3"},
-    {{.status = EXITED(0)}, "the kernel died: exit status 0"},
+    {{.status = EXITED(0)}, "the kernel ended (exit status 0)"},
     {{.status = SIGSEGV},
      "the kernel died: SIGSEGV (invalid memory access in native code)"},
     {{.status = SIGABRT | 0x80},

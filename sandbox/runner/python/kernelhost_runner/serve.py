@@ -106,7 +106,10 @@ class Server:
         items = []
         if content is not None:
             items.append(self._reply(request, content, metadata or {}))
-        items.append(self._link.frame(frame.DONE, request.id if request else ident))
+        # After exit() there is no DONE: the request ends when this process has, so
+        # that a client which waits for idle does not send its next cell to us.
+        if not self._kernel.shell.exit_now:
+            items.append(self._link.frame(frame.DONE, request.id if request else ident))
         self._link.queue.extend(items)
         self.executor.forget()
         self._link.drain()
