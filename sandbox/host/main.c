@@ -22,6 +22,7 @@
 #include "sandbox/host/host.h"
 
 #define STOP_TIMEOUT_S 10
+#define RETRY_S        5
 
 struct daemon {
     struct kh_host host;
@@ -30,7 +31,7 @@ struct daemon {
     int signals;
     bool stopping;
     bool told_ready;
-    bool failed; /* ends by itself, not because it was told to */
+    int64_t retry_at; /* start the gateway then (CLOCK_MONOTONIC, s); 0: not */
 };
 
 static void
@@ -86,6 +87,23 @@ end_gateway(struct daemon *d, const struct kh_error *err)
     kh_fd_close(&d->gateway.broker);
 }
 
+static int64_t
+seconds(void)
+{
+    struct timespec now = {0};
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec;
+}
+
+/* A gateway that ends again and again is an outage of the gateway, not of the
+ * sandboxes: it is tried for as long as it takes, but not without a pause. */
+static void
+retry_gateway(struct daemon *d)
+{
+    d->retry_at = start_gateway(d) < 0 ? seconds() + RETRY_S : 0;
+}
+
 static void
 gateway_ended(struct daemon *d, int status)
 {
@@ -95,10 +113,7 @@ gateway_ended(struct daemon *d, int status)
     if (d->stopping)
         return;
     kh_log(KH_LOG_ERROR, "the gateway ended status=0x%x, starting it again", status);
-    if (start_gateway(d) < 0) {
-        d->failed = true;
-        kill(getpid(), SIGTERM);
-    }
+    retry_gateway(d);
 }
 
 static void
@@ -214,8 +229,10 @@ run(struct daemon *d)
 
         if (kh_broker_waits(&d->broker))
             polls[1].events |= POLLOUT;
-        if (poll(polls, 2, -1) < 0 && errno != EINTR)
+        if (poll(polls, 2, d->retry_at ? 1000 : -1) < 0 && errno != EINTR)
             return;
+        if (d->retry_at && !d->stopping && seconds() >= d->retry_at)
+            retry_gateway(d);
         if (polls[0].revents)
             read_signals(d);
         else if (polls[1].revents && d->gateway.broker >= 0)
@@ -280,7 +297,7 @@ serve(const char *state, const char *kit, const char *gateway, uint32_t id_base)
     kh_host_close(&d.host);
     close(d.signals);
     kh_log(KH_LOG_INFO, "stopped");
-    return r < 0 || d.failed || !d.stopping;
+    return r < 0 || !d.stopping;
 }
 
 int
