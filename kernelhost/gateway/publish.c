@@ -152,16 +152,26 @@ kh_answer(struct kh_kernel *kernel, const struct kh_asker *asker, const char *ms
     kh_buf_release(&header);
 }
 
-/* The request type a reply answers: "execute_reply" for "execute_request". */
 void
 kh_answer_failed(struct kh_kernel *kernel, const struct kh_asker *asker,
                  const struct kh_schema *row, const char *ename, const char *evalue)
 {
     struct kh_buf content = KH_BUF_INIT;
+    bool info = row && !strcmp(row->msg_type, "kernel_info_request");
+    bool alive = kernel->life != KH_LIFE_DEAD && kernel->life != KH_LIFE_STOPPED &&
+                 kernel->life != KH_LIFE_ENDING;
 
     if (!row || !row->reply)
         return;
-    kh_reply_failed(&content, row->msg_type, ename, evalue, kernel->execution_count);
+    /* Clients cannot read one that fails, and ask again until they get an answer:
+     * from a kernel that comes back it is what is known of it anyway. */
+    if (info && !alive)
+        return;
+    if (info)
+        kh_reply_kernel_info(&content, kernel->language);
+    else
+        kh_reply_failed(&content, row->msg_type, ename, evalue,
+                        kernel->execution_count);
     kh_answer(kernel, asker, row->reply, NOTHING, slice_of(&content), NULL, 0);
     kh_buf_release(&content);
 }

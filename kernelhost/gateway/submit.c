@@ -73,12 +73,6 @@ kh_kernel_take(struct kh_kernel *kernel, const struct kh_asker *asker,
 
     if (enter(kernel, asker, row, frame, &request, &err) == 0)
         return;
-    /* Clients ask until they get an answer, and cannot read one that fails. */
-    if (row && !strcmp(row->msg_type, "kernel_info_request")) {
-        if (request)
-            kh_requests_finish(kernel->requests, request);
-        return;
-    }
     if (request) {
         kh_answer_lost(kernel, request, "KernelUnavailable", err.text);
         return;
