@@ -58,6 +58,18 @@ def order(talk):
     equal(len(every), len(set(every)), "no two messages have the same id")
 
 
+def late_reader(talk, other):
+    """The second client looks at its messages only now, some seconds later."""
+    time.sleep(5)
+    other.listen(1)
+    missing = {m["header"]["msg_id"] for m in talk.iopub} - {
+        m["header"]["msg_id"] for m in other.iopub}
+    welcomes = {m["header"]["msg_id"] for m in talk.iopub
+                if m["msg_type"] == "iopub_welcome"}
+    equal(len(missing - welcomes), 0,
+          "a client that reads its messages late has missed none")
+
+
 def aborts(talk):
     """stop_on_error: exactly what was queued, and only execute requests."""
     slow = talk.send("import time; time.sleep(1); print('slow')")
@@ -152,7 +164,7 @@ def idle_interrupt(talk):
           "a storm of interrupts and cells leaves a kernel that works")
 
 
-def heartbeat(talk, path):
+def heartbeat(talk):
     """Ten pings while a cell keeps the interpreter lock for three seconds."""
     context = zmq.Context.instance()
     socket = context.socket(zmq.REQ)
@@ -192,6 +204,7 @@ def late_output(talk):
 
 def restarts(host, talk, other, path):
     before = (path.read_bytes(), path.stat().st_mtime_ns)
+    talk.iopub.clear()
     first = talk.execute("x = 1").message["header"]["session"]
     running = talk.send("import time; time.sleep(60)")
     queued = talk.send("'queued'")
@@ -236,11 +249,13 @@ def main():
         talk, other = Talk(host.client("box")), Talk(host.client("box"))
         two_clients(host, talk, other)
         order(talk)
+        late_reader(talk, other)
         aborts(talk)
         interrupts(host, talk)
         idle_interrupt(talk)
-        heartbeat(talk, path)
+        heartbeat(talk)
         late_output(talk)
+        other.listen(0.5)
         restarts(host, talk, other, path)
         talk.close()
         other.close()
