@@ -58,8 +58,7 @@ WRONG = [
     ("exec nosuch -- true", NOT_FOUND, "nosuch hint"),
     ("run nosuch -c 1", NOT_FOUND, "nosuch hint"),
     ("show Bad", USAGE, "Bad hint"),
-    # wrong state
-    ("exec stopped -- true", CONFLICT, "stopped hint start"),
+    # kernels
     ("connect taken --kernel 00000000-0000-4000-8000-000000000000", NOT_FOUND, "0000"),
     ("connect taken --kernel nonsense", None, "nonsense"),
     # run and its files
@@ -70,7 +69,7 @@ WRONG = [
     ("run taken -c 1 script.py", USAGE, "not both"),
     ("run taken script.py -o out.ipynb", USAGE, "--output"),
     ("run taken good.ipynb -o nosuch/out.ipynb", None, "nosuch"),
-    ("run taken -k cobol -c 1", None, "cobol"),
+    ("run taken -k cobol -c 1", USAGE, "language python"),
     ("run taken", USAGE, "nothing to run"),
     # exec
     ("exec taken", USAGE, "usage"),

@@ -60,7 +60,7 @@ def children(talk):
     cell = talk.execute(
         "import os, subprocess, sys\n"
         "print('a')\nos.system('echo b')\nprint('c')\n"
-        "subprocess.run(['sh', '-c', 'echo d; echo e >&2'])\nprint('f')\n"
+        "subprocess.run(['sh', '-c', 'echo d; echo e >&2'])\nprint('f', flush=True)\n"
         "os.write(1, b'g\\n')\nprint('h', file=sys.stderr)\nprint('i')")
     equal((cell.text, cell.stderr), ("a\nb\nc\nd\nf\ng\ni\n", "e\nh\n"),
           "Python and its child processes write in order")
