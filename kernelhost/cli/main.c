@@ -61,8 +61,9 @@ const struct kh_command kh_commands[] = {
     {"kernel", "-f FILE [--image IMAGE] [--memory SIZE] [--cpus N] [--pids N]",
      "be the kernel process that a Jupyter program starts",
      "What kernelspecs call. Makes a sandbox of its own, serves the endpoints in the\n"
-     "connection file and stays as long as the kernel.",
-     kh_options_kernel, 0, 0, 0, 0, kh_cmd_kernel},
+     "connection file and stays as long as the kernel. Other arguments mean nothing:\n"
+     "Jupyter programs append some of their own.",
+     kh_options_kernel, 0, ANY, 1, 0, kh_cmd_kernel},
     {"kernelspec install",
      "[--user | --prefix DIR | --sys-prefix] [--name NAME] [--display-name TEXT]",
      "offer sandboxed kernels to Jupyter on this machine",
