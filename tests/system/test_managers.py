@@ -102,7 +102,7 @@ def ipc(host):
     """A KernelManager that asks for transport ipc."""
     with check("a KernelManager with transport ipc"), managed(transport="ipc") as both:
         assert both[1].execute("1 + 1").value == "2"
-    ok(gone(host, 5) is not None, "its sandbox is gone")
+    ok(gone(host, 15) is not None, "its sandbox is gone")
 
 
 async def asynchronous(host):
@@ -243,7 +243,8 @@ def console(host):
     host.cli("create", "box")
     path = host.cli("connect", "box").stdout.strip()
     done = program("console", "--existing", path, "--simple-prompt",
-                   input="x = 20\nx + 1\nprint('from the console')\nquit\n")
+                   input="x = 20\nx + 1\nprint('from the console')\n"
+                         "exit(keep_kernel=True)\n")
     ok("21" in done.stdout and "from the console" in done.stdout,
        "jupyter console --existing, piped")
     equal(host.cli("run", "box", "-c", "x").stdout, "20\n",
