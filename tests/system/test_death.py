@@ -75,11 +75,17 @@ def dies_at_once(host, talk):
         cell = talk.execute("import os; os._exit(1)", timeout=60)
         replies.append(cell.reply["status"])
     equal(replies, ["error"] * 8, "each death in a row is answered")
-    with check("a client that comes to a dead kernel is told, and how to go on"):
-        late = Talk(host.client("small", timeout=10))
-        cell = late.execute("1")
-        late.close()
-        assert "restart" in cell.reply["evalue"], cell.reply
+    equal(host.json("show", "small")["kernels"][0]["execution_state"], "dead",
+          "after some the kernel is left dead, and `show` says so")
+    cell = talk.execute("1")
+    ok("restart" in cell.reply["evalue"], f"a request hears it: {cell.reply['evalue']}")
+    with check("and a client that comes new"):
+        try:
+            host.client("small", timeout=10)
+        except RuntimeError as error:
+            assert "died" in str(error), error
+        else:
+            raise AssertionError("it was not told")
     url = f"/v1/sandboxes/small/kernels/{api.kernel_of(host, 'small')}"
     equal(api.call(host, "POST", f"{url}/restart")[0], 200, "restart is possible")
     equal(talk.execute("1 + 1", timeout=60).value, "2", "and it works again")

@@ -249,23 +249,36 @@ def console(host):
        "jupyter console --existing, piped")
     equal(host.cli("run", "box", "-c", "x").stdout, "20\n",
           "what the console set is there for others")
-    with check("jupyter console --existing, in a terminal"):
-        terminal = pexpect.spawn(
-            JUPYTER, ["console", "--existing", path], encoding="utf-8", timeout=30,
-            env={**os.environ, "TERM": "xterm", "PROMPT_TOOLKIT_NO_CPR": "1"},
-            dimensions=(30, 100))
-        terminal.expect(r"In \[")
-        terminal.send("x * 1000 + 9\r")
-        terminal.expect("20009")
-        terminal.send("while True: pass\r")
-        time.sleep(0.5)
-        terminal.send("\r")
+    with check("jupyter console --existing, in a terminal"), terminal(
+            "--existing", path) as screen:
+        screen.send("x * 1000 + 9\r")
+        screen.expect("20009")
+    with check("jupyter console --kernel, in a terminal: Ctrl-C interrupts"), terminal(
+            "--kernel", "kernelhost") as screen:
+        screen.send("x = 4; import time; time.sleep(600)\r")
         time.sleep(1)
-        terminal.sendintr()
-        terminal.expect("KeyboardInterrupt")
-        terminal.close(force=True)
+        screen.sendintr()
+        screen.expect("KeyboardInterrupt")
+        screen.expect(r"In \[")
+        screen.send("x * 1000 + 9\r")
+        screen.expect("4009")
     equal(host.cli("run", "box", "-c", "x").stdout, "20\n", "the kernel stays")
     host.cli("rm", "box")
+    ok(gone(host, 15) is not None, "the console's own kernel goes with it")
+
+
+@contextlib.contextmanager
+def terminal(*words):
+    """jupyter console at its prompt, in a pseudo-terminal."""
+    screen = pexpect.spawn(
+        JUPYTER, ["console", *words], encoding="utf-8", timeout=30,
+        env={**os.environ, "TERM": "xterm", "PROMPT_TOOLKIT_NO_CPR": "1"},
+        dimensions=(30, 100))
+    try:
+        screen.expect(r"In \[")
+        yield screen
+    finally:
+        screen.close(force=True)
 
 
 def main():
