@@ -259,6 +259,16 @@ on_log(void *arg, const char *format, va_list args)
            kh_log_clean(line, strcspn(line, "\n"), clean, sizeof(clean)));
 }
 
+/* No path of ours has anything to escape. A decoded %00 would end the path there,
+ * and a decoded %2f would begin another part of it. */
+static size_t
+leave_escapes(void *arg, struct MHD_Connection *connection, char *text)
+{
+    (void)arg;
+    (void)connection;
+    return strlen(text);
+}
+
 struct kh_http *
 kh_http_new(struct kh_loop *loop, int listen_fd,
             void (*handler)(void *arg, struct kh_http_request *request), void *arg,
@@ -280,7 +290,8 @@ kh_http_new(struct kh_loop *loop, int listen_fd,
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HEAD_MAX,
         MHD_OPTION_CONNECTION_TIMEOUT, KH_HTTP_IDLE_S, MHD_OPTION_NOTIFY_COMPLETED,
         on_completed, http, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL,
-        MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
+        MHD_OPTION_UNESCAPE_CALLBACK, leave_escapes, NULL, MHD_OPTION_STRICT_FOR_CLIENT,
+        1, MHD_OPTION_END);
     info = http->daemon ? MHD_get_daemon_info(http->daemon, MHD_DAEMON_INFO_EPOLL_FD)
                         : NULL;
     if (!info) {
