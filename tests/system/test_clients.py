@@ -139,8 +139,9 @@ def interrupts(host, talk):
                         "[n for n in glob.glob('/proc/[0-9]*/comm')\n"
                         " if open(n).read() == 'sleep\\n']")
     equal(left.value, "[]", "the child processes that waited are gone")
-    cell, behind = talk.send("while True: pass"), talk.send("'behind'")
-    talk.until(lambda: "execute_input" in cell.types)
+    cell = talk.send("print('begun', flush=True)\nwhile True: pass")
+    behind = talk.send("'behind'")
+    talk.until(lambda: cell.text)
     path = f"/v1/sandboxes/box/kernels/{api.kernel_of(host, 'box')}/interrupt"
     equal(api.call(host, "POST", path)[0], 200, "the API interrupts, too")
     talk.finish(cell, behind)
