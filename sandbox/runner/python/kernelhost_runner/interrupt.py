@@ -36,6 +36,7 @@ class Interrupts:
         self._has_input = has_input
         self._code = None  # the handler of the cell, while it is not in place
         self._task = None  # what waits, if a cell awaits
+        self._reading = False
         self._expected = False
         self._ended = 0.0
         self._early = 0.0
@@ -44,12 +45,17 @@ class Interrupts:
         """Makes SIGINT ours."""
         set_handler(signal.SIGINT, self._handle)
 
+    def reading(self):
+        """Bytes are taken from the socket; what they are is not known (inbox)."""
+        self._reading = True
+
     def arrived(self, shell_request):
         """Frames were read; whether a shell request is among them (inbox)."""
         if shell_request:
             self._expected = True
         elif not self._expected:
             self._early = 0.0
+        self._reading = False
 
     def begin(self, task=None):
         """From now on SIGINT interrupts the code that follows; or that task,
@@ -87,7 +93,10 @@ class Interrupts:
         if self._task is not None:
             if not self._task.interrupt():
                 self._early = now
-        elif now - self._ended >= _SETTLED and (self._expected or self._has_input()):
+        elif now - self._ended >= _SETTLED and (
+            # In the order in which a request moves on meanwhile.
+            self._has_input() or self._reading or self._expected
+        ):
             self._early = now
 
 

@@ -136,6 +136,7 @@ class Runner:
                     if fd == self._event:
                         os.eventfd_read(fd)
                     else:
+                        self.interrupts.reading()
                         frames = self.link.receive()
                 if self.output.due():
                     self.output.expire()
