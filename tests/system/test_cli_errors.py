@@ -126,16 +126,12 @@ def one_clear_line(got, text, status, words):
 
 
 def state_of(host):
-    """What there is: names, and every file that is ours."""
-    names = host.cli("ls", "--json").stdout
-    tree = sorted(
-        os.path.join(path, name)
+    """What there is: the sandboxes, and every directory and record of one."""
+    names = [s["name"] for s in host.json("ls")]
+    return sorted(names), {
+        top: sorted(os.listdir(host.state / top))
         for top in ("sandboxes", "damaged", "trash")
-        for path, directories, found in os.walk(host.state / top)
-        for name in directories + found
-        if path.count("/") < 6
-    )
-    return names.count('"name"'), tree
+    }
 
 
 def wrong_calls(host):
