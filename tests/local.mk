@@ -189,3 +189,11 @@ tests_unit_test_message_SOURCES = tests/unit/test_message.c
 tests_unit_test_message_LDADD = $(GATEWAY_TEST_LIBS)
 tests_unit_test_request_SOURCES = tests/unit/test_request.c
 tests_unit_test_request_LDADD = $(GATEWAY_TEST_LIBS)
+
+# The whole, through public clients. Run by ./dev test system.
+EXTRA_DIST += tests/data/notebooks tests/system/api.py tests/system/notebooks.py \
+	tests/system/talk.py tests/system/test_abuse.py tests/system/test_abuse_http.py \
+	tests/system/test_cli.py tests/system/test_cli_errors.py \
+	tests/system/test_clients.py tests/system/test_death.py tests/system/test_host.py \
+	tests/system/test_kernel_test.py tests/system/test_managers.py \
+	tests/system/test_notebooks.py tests/system/test_output.py
