@@ -1,8 +1,6 @@
 #!/usr/bin/env python3
-"""The Python runner from outside: what cells say, in which order, and limits.
-
-The harness checks the marker before every frame and that every frame decodes.
-"""
+"""The Python runner from outside: what cells say, in which order, and limits. The
+harness checks the marker before every frame and that every frame decodes."""
 
 import os
 import pathlib
