@@ -3,7 +3,7 @@
  * Started with its own user id, no capabilities and no_new_privs, in its own
  * directory STATE/run/gateway, with two descriptors: 3 the broker socket, 4 the
  * listening socket of the local API (STATE/run/api.sock, 0600, root). Started
- * again when it ends, at most KH_GATEWAY_RESTARTS times a minute.
+ * again when it ends; after KH_GATEWAY_RESTARTS times in a minute not at once.
  */
 #ifndef KH_HOST_GATEWAY_H
 #define KH_HOST_GATEWAY_H
