@@ -295,7 +295,7 @@ def ends():
         g.kinds["box"] = Init
         equal(shown(g.run("box")), FINE, "it is started again when it is wanted")
         g.end("box")
-        # A cell that is sent before the gateway has seen the loss is lost with the link.
+        # A cell sent before the gateway has seen the loss is lost with the link.
         ok(wait_for(lambda: shown(g.run("box")) == FINE), "a lost link is made again")
         g.process.send_signal(signal.SIGTERM)
         equal(g.process.wait(20), 0, "SIGTERM ends the gateway")

@@ -307,7 +307,7 @@ def test_ends(options):
     )
     ok(text_of(r).endswith("at exit\n"), "atexit handlers run and are heard")
     done = {e.id for e in r.events if e.kind == "done"}
-    ok(done and replies[-1].id not in done, "the cell ends with the process, not before")
+    ok(done and replies[-1].id not in done, "the cell ends as the process does")
     ending(
         options,
         "import IPython\nIPython.Application.instance().kernel.do_shutdown(True)",
