@@ -54,7 +54,9 @@ kh_kernel_judge(struct kh_kernel *kernel)
             (!kernel->owned && !kernel->warm &&
              kernel->death.status != KH_STATUS_UNKNOWN && !restarts_used_up(kernel));
     kernel->restart_asked = false;
+    kernel->returning = again;
     kh_kernel_lose_requests(kernel, !again, "KernelDied", why);
+    kernel->returning = false;
     if (!again) {
         stay_dead(kernel);
         return;

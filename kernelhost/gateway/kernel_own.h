@@ -30,7 +30,8 @@ struct kh_kernel {
     uint32_t number;
     char id[KH_UUID_SIZE];
     char language[KH_LANGUAGE_SIZE];
-    bool warm; /* nobody has asked for it yet */
+    bool warm;      /* nobody has asked for it yet */
+    bool returning; /* it died, and is about to be restarted */
 
     enum kh_life life;
     bool attached;                      /* init sends us its journal */

@@ -158,8 +158,9 @@ kh_answer_failed(struct kh_kernel *kernel, const struct kh_asker *asker,
 {
     struct kh_buf content = KH_BUF_INIT;
     bool info = row && !strcmp(row->msg_type, "kernel_info_request");
-    bool alive = kernel->life != KH_LIFE_DEAD && kernel->life != KH_LIFE_STOPPED &&
-                 kernel->life != KH_LIFE_ENDING;
+    bool alive = kernel->returning ||
+                 (kernel->life != KH_LIFE_DEAD && kernel->life != KH_LIFE_STOPPED &&
+                  kernel->life != KH_LIFE_ENDING);
 
     if (!row || !row->reply)
         return;
