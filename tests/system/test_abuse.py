@@ -195,8 +195,26 @@ def answered(target, talk):
     many = {"code": "len('x')", "user_expressions": {f"e{n}": "1" for n in range(2000)}}
     cell = talk.finish(talk.request("execute_request", many), timeout=60)
     equal(len(cell.reply["user_expressions"]), 2000, "2,000 user_expressions work")
+    many = {"code": "'a million'"} | {f"unknown {n}": n for n in range(10 ** 6)}
+    cell = talk.finish(talk.request("execute_request", many), timeout=60)
+    ok(cell.value == "'a million'" or cell.reply["status"] == "error",
+       f"a million unknown members are answered: {cell.reply['status']}")
     code = "big = '" + "x" * 5_000_000 + "'\nlen(big)"
     equal(talk.execute(code).value, "5000000", "5 MB of code work")
+
+
+def too_large(target):
+    """Messages over the limit that are all right otherwise."""
+    for what, size, channel in (("70 MB", 70_000_000, "shell"),
+                                ("2 MB", 2_000_000, "control"),
+                                ("2 MB", 2_000_000, "stdin")):
+        with target.socket(channel=channel) as sock:
+            sock.send_multipart(target.message(
+                {"code": "abused = True", "x": "y" * size}))
+            ok(not sock.poll(1500), f"{what} on {channel} are not answered")
+    with target.socket(zmq.REQ, "hb") as sock:
+        sock.send(b"x" * 1_000_000)
+        ok(not sock.poll(500), "1 MB to the heartbeat is not echoed")
 
 
 def flood_of_names(target):
@@ -335,6 +353,8 @@ def main():
         replayed(target, talk)
         answered(target, talk)
         others.are_well("strange requests")
+        too_large(target)
+        others.are_well("messages over the limits")
         flood_of_names(target)
         others.are_well("many identities")
         wrong_sockets(target)
