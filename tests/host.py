@@ -17,6 +17,8 @@ import signal
 import subprocess
 import time
 
+from tap import note
+
 PREFIX = pathlib.Path(os.environ["KH_PREFIX"])
 IMAGES = pathlib.Path(os.environ["KH_IMAGES"])
 TMP = pathlib.Path(os.environ["KH_TMP"])
@@ -46,7 +48,9 @@ class Host:
         self.start()
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, kind, *_):
+        if kind:  # the test did not come to its end: show what the host said
+            note(self.log_text()[-5000:])
         self.stop()
 
     @property
