@@ -247,10 +247,19 @@ class Runner:
 
     def _flush_pipes(self):
         for number, buffer in self.buffers.items():
-            # A marker may have come in part.
-            at = -1 if self.ended else buffer.find(self.nonce[:1])
-            self._text(number, bytes(buffer[:at] if at >= 0 else buffer))
-            del buffer[: at if at >= 0 else len(buffer)]
+            at = len(buffer) if self.ended else self._text_end(buffer)
+            self._text(number, bytes(buffer[:at]))
+            del buffer[:at]
+
+    def _text_end(self, buffer):
+        """Where the text ends: at a marker, or at a tail that may begin one."""
+        at = buffer.find(self.nonce)
+        if at >= 0:
+            return at
+        for size in range(min(len(buffer), len(self.nonce) - 1), 0, -1):
+            if buffer.endswith(self.nonce[:size]):
+                return len(buffer) - size
+        return len(buffer)
 
     def _text(self, number, data):
         if data:
