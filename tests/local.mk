@@ -2,12 +2,15 @@
 # no privileges; ./dev test runs everything.
 EXTRA_DIST += tests/tap.h tests/requirements.txt
 
-UNIT_TESTS = tests/unit/test_base tests/unit/test_frame tests/unit/test_host
+UNIT_TESTS = tests/unit/test_base tests/unit/test_cgroup tests/unit/test_frame \
+	tests/unit/test_host
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
 
 tests_unit_test_base_SOURCES = tests/unit/test_base.c
 tests_unit_test_base_LDADD = libbase.a
+tests_unit_test_cgroup_SOURCES = tests/unit/test_cgroup.c
+tests_unit_test_cgroup_LDADD = libbase.a
 tests_unit_test_frame_SOURCES = tests/unit/test_frame.c
 tests_unit_test_frame_LDADD = liblink.a libbase.a
 tests_unit_test_host_SOURCES = tests/unit/test_host.c

@@ -3,98 +3,45 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <string.h>
 #include <unistd.h>
 
+#include "base/cgroup.h"
 #include "base/clean.h"
 #include "base/fd.h"
 
-#define PROC_FILE_MAX (1024u * 1024)
-#define PATH_SIZE     4096
-
-/* True when WORD stands in the list TEXT, whose words SEPARATORS part. */
-static bool
-has_word(const char *text, const char *separators, const char *word)
+/* A file of the kernel as text, or NULL; the caller frees it. */
+static char *
+read_text(int dirfd, const char *path)
 {
-    size_t length = strlen(word);
+    char *text;
 
-    while (*text) {
-        size_t n = strcspn(text, separators);
-
-        if (n == length && !strncmp(text, word, n))
-            return true;
-        text += n;
-        text += strspn(text, separators);
-    }
-    return false;
+    return kh_fd_read_file(dirfd, path, KH_CGROUP_TEXT_MAX, &text, NULL, NULL) < 0
+               ? NULL
+               : text;
 }
 
 bool
 kh_cgroup_has_controllers(int root, const char *const *names, size_t count)
 {
-    AUTO_FREE char *text = NULL;
-    size_t i;
+    AUTO_FREE char *text = read_text(root, "cgroup.controllers");
 
-    if (kh_fd_read_file(root, "cgroup.controllers", PROC_FILE_MAX, &text, NULL, NULL) <
-        0)
-        return false;
-    for (i = 0; i < count; i++)
-        if (!has_word(text, " \n", names[i]))
-            return false;
-    return true;
+    return text && kh_cgroup_has_all(text, names, count);
 }
 
-/* Mount point of the hierarchy of filesystem TYPE whose super options have
- * CONTROLLER (NULL: any). mountinfo: "... root mountpoint opts ... - type src super".
- */
 static bool
-mount_point(const char *type, const char *controller, char *out, size_t size)
+mount_point(const char *type, const char *controller, char point[KH_CGROUP_PATH_SIZE])
 {
-    AUTO_FREE char *text = NULL;
-    char *line, *save = NULL;
+    AUTO_FREE char *text = read_text(AT_FDCWD, "/proc/self/mountinfo");
 
-    if (kh_fd_read_file(AT_FDCWD, "/proc/self/mountinfo", PROC_FILE_MAX, &text, NULL,
-                        NULL) < 0)
-        return false;
-    for (line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
-        char point[PATH_SIZE / 2], fs[32], super[512];
-        char *tail = strstr(line, " - ");
-
-        if (!tail || sscanf(tail, " - %31s %*s %511s", fs, super) != 2 ||
-            strcmp(fs, type))
-            continue;
-        if (controller && !has_word(super, ",", controller))
-            continue;
-        if (sscanf(line, "%*s %*s %*s %*s %2047s", point) != 1)
-            continue;
-        snprintf(out, size, "%s", point);
-        return true;
-    }
-    return false;
+    return text && kh_cgroup_mount(text, type, controller, point);
 }
 
-/* This process's path in the v1 hierarchy of CONTROLLER ("7:cpu,cpuacct:/path"). */
 static bool
-own_path(const char *controller, char *out, size_t size)
+own_path(const char *controller, char path[KH_CGROUP_PATH_SIZE])
 {
-    AUTO_FREE char *text = NULL;
-    char *line, *save = NULL;
+    AUTO_FREE char *text = read_text(AT_FDCWD, "/proc/self/cgroup");
 
-    if (kh_fd_read_file(AT_FDCWD, "/proc/self/cgroup", PROC_FILE_MAX, &text, NULL,
-                        NULL) < 0)
-        return false;
-    for (line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
-        char *names = strchr(line, ':'), *path = names ? strchr(names + 1, ':') : NULL;
-
-        if (!path)
-            continue;
-        *path++ = '\0';
-        if (!has_word(names + 1, ",", controller))
-            continue;
-        snprintf(out, size, "%s", path);
-        return true;
-    }
-    return false;
+    return text && kh_cgroup_path(text, controller, path);
 }
 
 static int
@@ -108,9 +55,9 @@ open_dir(const char *path, struct kh_error *err)
 int
 kh_cgroup_find_v2(struct kh_error *err)
 {
-    char path[PATH_SIZE];
+    char path[KH_CGROUP_PATH_SIZE];
 
-    if (!mount_point("cgroup2", NULL, path, sizeof(path)))
+    if (!mount_point("cgroup2", NULL, path))
         return kh_fail(err, ENOENT, "no cgroup v2 hierarchy is mounted");
     return open_dir(path, err);
 }
@@ -118,16 +65,17 @@ kh_cgroup_find_v2(struct kh_error *err)
 int
 kh_cgroup_find_v1(const char *controller, struct kh_error *err)
 {
-    char point[PATH_SIZE / 2], own[PATH_SIZE / 4], path[PATH_SIZE];
+    char point[KH_CGROUP_PATH_SIZE], own[KH_CGROUP_PATH_SIZE];
+    char path[2 * KH_CGROUP_PATH_SIZE];
     int fd;
 
-    if (!mount_point("cgroup", controller, point, sizeof(point)))
+    if (!mount_point("cgroup", controller, point))
         return kh_fail(err, ENOENT,
                        "the cgroup controller '%s' is neither on v2 nor on v1 "
                        "(hint: boot with systemd.unified_cgroup_hierarchy=1, or mount "
                        "it below /sys/fs/cgroup)",
                        controller);
-    if (!own_path(controller, own, sizeof(own)))
+    if (!own_path(controller, own))
         own[0] = '\0';
     snprintf(path, sizeof(path), "%s%s", point, own);
     fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
