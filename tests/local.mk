@@ -26,7 +26,7 @@ EXTRA_DIST += examples/run_notebook.py tests/peer/build tests/peer/requirements.
 	tests/structure/test_includes.sh tests/structure/test_man.sh \
 	tests/tools/analysis tests/tools/analysis.h tests/tools/cppcheck.cfg \
 	tests/tools/dist tests/tools/each.sh tests/tools/fuzz tests/tools/sanitizers \
-	tests/tools/unit tests/tools/valgrind
+	tests/tools/threads tests/tools/threads.supp tests/tools/unit tests/tools/valgrind
 
 # The jupyter library: one program a module; cases as files under tests/data.
 JUPYTER_TESTS = \
@@ -175,7 +175,8 @@ check_PROGRAMS += $(GATEWAY_TESTS)
 # And the program, between a stand-in for kernelhostd and hostile sandboxes.
 GATEWAY_PROGRAM_TESTS = tests/sandbox/test_gateway.py
 TESTS += $(GATEWAY_TESTS) $(GATEWAY_PROGRAM_TESTS)
-EXTRA_DIST += $(GATEWAY_PROGRAM_TESTS) tests/sandbox/gateway_host.py
+EXTRA_DIST += $(GATEWAY_PROGRAM_TESTS) tests/sandbox/gateway_host.py \
+	tests/sandbox/test_gateway_threads.py
 
 tests_unit_test_coalesce_SOURCES = tests/unit/test_coalesce.c
 tests_unit_test_coalesce_LDADD = $(GATEWAY_TEST_LIBS)
