@@ -1,6 +1,7 @@
 #include "kernelhost/gateway/peers.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/sockios.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
@@ -134,19 +135,19 @@ on_monitor(void *arg)
     zmsg_destroy(&msg);
 }
 
-static bool
-same_socket(const struct peer *peer)
+/* The descriptor is libzmq's, whose thread may close it at any time, and the next
+ * socket gets its number. So what is shut down is a descriptor of our own, once it is
+ * known to be of the right socket. */
+static void
+cut(struct kh_peers *peers, const struct peer *peer, const char *why)
 {
+    AUTO_FD int own = fcntl(peer->fd, F_DUPFD_CLOEXEC, 0);
     struct stat st;
 
-    return fstat(peer->fd, &st) == 0 && S_ISSOCK(st.st_mode) &&
-           st.st_ino == peer->inode;
-}
-
-static void
-cut(struct kh_peers *peers, struct peer *peer, const char *why)
-{
-    shutdown(peer->fd, SHUT_RDWR);
+    if (own < 0 || fstat(own, &st) < 0 || !S_ISSOCK(st.st_mode) ||
+        st.st_ino != peer->inode)
+        return;
+    shutdown(own, SHUT_RDWR);
     peers->moved = kh_loop_now(peers->loop);
     peers->events.cut(peers->events.arg, why);
 }
@@ -215,8 +216,7 @@ look_at(struct kh_peers *peers, struct peer *peer, uint64_t now)
         why = "it does not read";
     if (!why)
         return true;
-    if (same_socket(peer))
-        cut(peers, peer, why);
+    cut(peers, peer, why);
     return false;
 }
 
