@@ -215,14 +215,16 @@ on_created(void *arg, const struct kh_broker_reply *reply, int *fd)
 {
     struct change *change = arg;
     struct kh_broker_reply record = *reply;
+    struct kh_sandbox *sandbox;
 
-    (void)fd;
     if (reply->error.code) {
         change->created(change->arg, NULL, &reply->error);
     } else {
         memcpy(record.name, change->name, sizeof(record.name));
         kh_log(KH_LOG_INFO, "sandbox created name=%s", record.name);
-        change->created(change->arg, add(change->registry, &record), NULL);
+        sandbox = add(change->registry, &record);
+        kh_sandbox_greet(sandbox, fd);
+        change->created(change->arg, sandbox, NULL);
     }
     free(change);
 }

@@ -57,6 +57,7 @@ lose_all(struct kh_sandbox *sandbox, const char *why)
 
     kh_link_free(STEAL_PTR(sandbox->link));
     kh_timer_stop(sandbox->timer);
+    sandbox->unwelcomed = false;
     while (sandbox->execs)
         kh_exec_lost(sandbox->execs, why);
     for (kernel = sandbox->kernels; kernel; kernel = next) {
@@ -104,6 +105,7 @@ on_link_closed(void *arg, const struct kh_error *why)
     struct kh_error copy = *why;
 
     kh_link_free(STEAL_PTR(sandbox->link));
+    sandbox->unwelcomed = false;
     if (sandbox->phase != KH_PHASE_GREETING && sandbox->phase != KH_PHASE_UP)
         return;
     if (copy.code == EPIPE || copy.code == ECONNRESET) {
@@ -120,13 +122,27 @@ on_link_closed(void *arg, const struct kh_error *why)
     fail(sandbox, KH_PHASE_BROKEN, &copy);
 }
 
+/* Makes the link of the stream *FD and says HELLO. */
+static int
+greet(struct kh_sandbox *sandbox, int *fd, struct kh_error *err)
+{
+    struct kh_link_events events = {
+        .frame = on_frame, .batch = on_batch, .closed = on_link_closed, .arg = sandbox};
+    struct kh_frame hello = {.type = KH_INIT_HELLO, .id = KH_INIT_VERSION};
+
+    sandbox->link = kh_link_new(sandbox->gateway->loop, STEAL_FD(*fd), &events, err);
+    if (!sandbox->link)
+        return -err->code;
+    sandbox->phase = KH_PHASE_GREETING;
+    kh_timer_start(sandbox->timer, WELCOME_MS, 0);
+    kh_link_send(sandbox->link, &hello, NULL);
+    return 0;
+}
+
 static void
 on_connected(void *arg, const struct kh_broker_reply *reply, int *fd)
 {
     struct kh_sandbox *sandbox = arg;
-    struct kh_link_events events = {
-        .frame = on_frame, .batch = on_batch, .closed = on_link_closed, .arg = sandbox};
-    struct kh_frame hello = {.type = KH_INIT_HELLO, .id = KH_INIT_VERSION};
     struct kh_error err = reply->error;
 
     if (sandbox->phase != KH_PHASE_CONNECTING)
@@ -138,17 +154,10 @@ on_connected(void *arg, const struct kh_broker_reply *reply, int *fd)
     }
     if (!err.code && *fd < 0)
         kh_fail(&err, EPROTO, "kernelhostd passed no connection");
-    if (!err.code)
-        sandbox->link =
-            kh_link_new(sandbox->gateway->loop, STEAL_FD(*fd), &events, &err);
-    if (!sandbox->link) {
+    if (err.code || greet(sandbox, fd, &err) < 0) {
         kh_fail_in(&err, "cannot connect to sandbox '%s'", sandbox->record.name);
         fail(sandbox, KH_PHASE_AWAY, &err);
-        return;
     }
-    sandbox->phase = KH_PHASE_GREETING;
-    kh_timer_start(sandbox->timer, WELCOME_MS, 0);
-    kh_link_send(sandbox->link, &hello, NULL);
 }
 
 static void
@@ -169,23 +178,49 @@ on_timer(void *arg)
     if (sandbox->phase == KH_PHASE_CONNECTING) {
         kh_broker_call_name(sandbox->gateway->broker, KH_BROKER_CONNECT,
                             sandbox->record.name, on_connected, sandbox);
-    } else if (sandbox->phase == KH_PHASE_GREETING) {
+    } else if (sandbox->phase == KH_PHASE_GREETING || sandbox->unwelcomed) {
         kh_fail(&err, EBUSY, "sandbox '%s' is broken: its init does not answer",
                 sandbox->record.name);
         fail(sandbox, KH_PHASE_BROKEN, &err);
     }
 }
 
-void
-kh_sandbox_welcomed(struct kh_sandbox *sandbox)
+static void
+come_up(struct kh_sandbox *sandbox)
 {
     struct kh_kernel *kernel;
 
     sandbox->phase = KH_PHASE_UP;
-    kh_timer_stop(sandbox->timer);
     for (kernel = sandbox->kernels; kernel; kernel = kh_kernel_next(kernel))
         kh_kernel_up(kernel, false, 0, 0, 0);
     answer(&sandbox->ups, NULL);
+}
+
+void
+kh_sandbox_welcomed(struct kh_sandbox *sandbox)
+{
+    kh_timer_stop(sandbox->timer);
+    if (sandbox->unwelcomed)
+        sandbox->unwelcomed = false;
+    else
+        come_up(sandbox);
+}
+
+void
+kh_sandbox_greet(struct kh_sandbox *sandbox, int *fd)
+{
+    struct kh_error err;
+
+    if (*fd < 0 ||
+        (sandbox->phase != KH_PHASE_AWAY && sandbox->phase != KH_PHASE_STARTING))
+        return;
+    if (greet(sandbox, fd, &err) < 0) {
+        kh_log(KH_LOG_WARN, "the stream to a new sandbox is no use name=%s why=%s",
+               sandbox->record.name, err.text);
+        return;
+    }
+    sandbox->unwelcomed = true;
+    come_up(sandbox);
 }
 
 static void
@@ -194,7 +229,6 @@ on_started(void *arg, const struct kh_broker_reply *reply, int *fd)
     struct kh_sandbox *sandbox = arg;
     struct kh_error err = reply->error;
 
-    (void)fd;
     if (sandbox->phase != KH_PHASE_STARTING)
         return;
     if (err.code) {
@@ -202,7 +236,9 @@ on_started(void *arg, const struct kh_broker_reply *reply, int *fd)
         return;
     }
     kh_sandbox_refresh(sandbox, reply);
-    connect_to(sandbox);
+    kh_sandbox_greet(sandbox, fd);
+    if (sandbox->phase == KH_PHASE_STARTING)
+        connect_to(sandbox);
 }
 
 void

@@ -35,6 +35,10 @@ const struct kh_broker_reply *kh_sandbox_record(const struct kh_sandbox *sandbox
 void kh_sandbox_refresh(struct kh_sandbox *sandbox,
                         const struct kh_broker_reply *record);
 
+/* Takes *FD (-1: nothing happens), a stream to the init of a sandbox that was made or
+ * started just now. Such an init holds nothing yet: frames may go along with HELLO. */
+void kh_sandbox_greet(struct kh_sandbox *sandbox, int *fd);
+
 /* Makes the sandbox run and its init reachable, then calls FN (maybe before
  * returning). */
 void kh_sandbox_up(struct kh_sandbox *sandbox, kh_sandbox_fn *fn, void *arg);

@@ -51,11 +51,13 @@ on_welcome(struct kh_sandbox *sandbox, const struct kh_frame *frame,
     uint32_t i;
     int r;
 
-    if (sandbox->phase != KH_PHASE_GREETING)
+    if (sandbox->phase != KH_PHASE_GREETING && !sandbox->unwelcomed)
         return kh_fail(err, EBADMSG, "init says WELCOME twice");
     if (frame->id != KH_INIT_VERSION)
         return kh_fail(err, EBADMSG, "init speaks version %llu",
                        (unsigned long long)frame->id);
+    if (sandbox->unwelcomed && frame->count)
+        return kh_fail(err, EBADMSG, "a new init has %u kernels", frame->count);
     for (i = 0; i < frame->count; i++) {
         r = hold_kernel(sandbox, &frame->slice[i], err);
         if (r < 0)
@@ -136,7 +138,8 @@ kh_sandbox_frame(struct kh_sandbox *sandbox, const struct kh_frame *frame,
         if (frame->count < table[i].slices_min || frame->count > table[i].slices_max)
             return kh_fail(err, EBADMSG, "frame of type %u has %u slices", frame->type,
                            frame->count);
-        if (frame->type != KH_INIT_WELCOME && sandbox->phase == KH_PHASE_GREETING)
+        if (frame->type != KH_INIT_WELCOME &&
+            (sandbox->phase == KH_PHASE_GREETING || sandbox->unwelcomed))
             return kh_fail(err, EBADMSG, "init speaks before WELCOME");
         return table[i].handle(sandbox, frame, err);
     }

@@ -31,6 +31,7 @@ struct kh_sandbox {
     struct kh_link *link;
     struct kh_timer *timer; /* next try to connect; patience for WELCOME */
     unsigned tries;
+    bool unwelcomed; /* UP by trust in a fresh init: its WELCOME is still due */
     struct kh_waiter *ups, *stops;
     struct kh_kernel *kernels;
     unsigned kernel_count;

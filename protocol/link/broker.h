@@ -16,7 +16,7 @@
 #include "base/error.h"
 
 #define KH_BROKER_MAGIC   0x4b48424bu /* "KHBK" */
-#define KH_BROKER_VERSION 1
+#define KH_BROKER_VERSION 2
 
 /* [a-z0-9]([a-z0-9-]{0,54}[a-z0-9])? and its NUL. */
 #define KH_NAME_SIZE       57
@@ -27,8 +27,10 @@ enum kh_broker_type {
     /* request -> reply with the same serial */
     KH_BROKER_HELLO = 1,   /* arg: KH_BROKER_VERSION. First, and once. */
     KH_BROKER_CREATE = 2,  /* name, image, limits: new record, started. EEXIST,
-                              ENOENT (image), EINVAL (name, limits), ENOSPC */
-    KH_BROKER_START = 3,   /* name: a stopped sandbox runs again on its disk */
+                              ENOENT (image), EINVAL (name, limits), ENOSPC. A
+                              stream as CONNECT's comes with the reply if it can */
+    KH_BROKER_START = 3,   /* name: a stopped sandbox runs again on its disk; a
+                              stream as for CREATE */
     KH_BROKER_STOP = 4,    /* name: processes end, disk stays */
     KH_BROKER_REMOVE = 5,  /* name: processes end, disk and record go */
     KH_BROKER_CONNECT = 6, /* name: a stream to its init is passed with the reply */

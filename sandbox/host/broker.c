@@ -51,7 +51,8 @@ enqueue(struct kh_broker *broker, const struct kh_broker_reply *reply,
     return 0;
 }
 
-/* A reply with a descriptor is sent at once or fails: none waits in the queue. */
+/* No descriptor waits in the queue: a reply that would have to is sent without, and
+ * fails if the descriptor is what was asked for. */
 static int
 answer(struct kh_broker *broker, const struct kh_broker_reply *reply, int pass,
        struct kh_error *err)
@@ -61,7 +62,7 @@ answer(struct kh_broker *broker, const struct kh_broker_reply *reply, int pass,
 
     if (r != -EAGAIN)
         return r < 0 ? kh_fail(err, -r, "cannot answer the gateway") : 0;
-    if (pass < 0)
+    if (pass < 0 || reply->type != KH_BROKER_CONNECT)
         return enqueue(broker, reply, err);
     {
         struct kh_broker_reply failed = *reply;
@@ -108,6 +109,19 @@ describe(struct kh_broker *broker, const struct kh_box *box,
     }
 }
 
+/* The gateway's next step would be CONNECT; it takes it if this gives none. */
+static void
+pass_stream(struct kh_box *box, int *ret_pass)
+{
+    struct kh_error err = {0};
+    int stream = kh_box_connect(box, &err);
+
+    if (stream < 0)
+        kh_log(KH_LOG_WARN, "%s", err.text);
+    else
+        *ret_pass = stream;
+}
+
 /* A handler fills the reply and returns 0, returns an error in reply->error, or
  * returns LATER: the answer comes from kh_broker_box_done. */
 #define LATER 1
@@ -145,7 +159,6 @@ serve_create(struct kh_broker *broker, const struct kh_broker_request *q,
     struct kh_box *box;
     int r;
 
-    (void)ret_pass;
     if (!kh_name_valid(q->name))
         return kh_fail(&reply->error, EINVAL, "a sandbox name has " KH_NAME_RULE);
     if (!kh_image_name_valid(q->image))
@@ -158,6 +171,7 @@ serve_create(struct kh_broker *broker, const struct kh_broker_request *q,
     kh_log(KH_LOG_INFO, "sandbox created name=%s id=%s pid=%d", q->name, box->id,
            (int)box->pid);
     describe(broker, box, reply);
+    pass_stream(box, ret_pass);
     return 0;
 }
 
@@ -168,11 +182,11 @@ serve_start(struct kh_broker *broker, const struct kh_broker_request *q,
     struct kh_box *box = find(broker, q, &reply->error);
     int r = box ? kh_box_start(broker->host, box, &reply->error) : -ENOENT;
 
-    (void)ret_pass;
     if (r < 0)
         return r;
     kh_log(KH_LOG_INFO, "sandbox started name=%s pid=%d", q->name, (int)box->pid);
     describe(broker, box, reply);
+    pass_stream(box, ret_pass);
     return 0;
 }
 

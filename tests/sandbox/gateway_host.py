@@ -166,13 +166,15 @@ class Connection(http.client.HTTPConnection):
 
 
 class Gateway:
-    """The gateway with its host. `inits` maps a sandbox's name to its Init; a test
+    """The gateway with its host. With `streams` CREATE and START pass one; `asked` has
+    the type of every request. `inits` maps a sandbox's name to its Init; a test
     may put a subclass of Init into `kinds` before it makes the sandbox."""
 
     def __init__(self):
         self.temp = tempfile.TemporaryDirectory(prefix="kh")
         self.dir = pathlib.Path(self.temp.name)
         self.records, self.inits, self.kinds = {}, {}, {}
+        self.streams, self.asked = False, []
         self.broker, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.api = socket.socket(socket.AF_UNIX)
         self.path = str(self.dir / "api")
@@ -236,6 +238,7 @@ class Gateway:
     def answer(self, _magic, kind, serial, arg, name, _image, *_limits):
         name = name.split(b"\0")[0]
         key = name.decode()
+        self.asked.append(kind)
         if kind in (B_LIST, B_IMAGES):
             names = sorted(self.records) if kind == B_LIST else ["default"]
             if arg >= len(names):
@@ -258,6 +261,9 @@ class Gateway:
                 self.records[key] = STOPPED
             if kind == B_REMOVE:
                 del self.records[key]
+            if self.streams and kind in (B_CREATE, B_START):
+                self.connect(kind, serial, name, key)
+                return
             self.send(kind, serial, name=name, state=self.records.get(key, RUNNING))
 
     def connect(self, kind, serial, name, key):
