@@ -56,13 +56,12 @@ _kernelhost() {
     serve) options=--foreground ;;
     create | kernel) options=$limits ;;
     ls) options=--quiet ;;
-    run) options='--code --kernel --output --allow-errors --save-dir' ;;
+    run) options="--code --kernel --output --allow-errors --save-dir --create $limits" ;;
     exec) options='--cwd --env --no-stdin' ;;
     connect) options='--tcp --kernel' ;;
     kernelspec) words='install list remove' ;;
     'kernelspec install')
-        options="--user --prefix --sys-prefix --name --display-name $limits"
-        ;;
+        options="--user --prefix --sys-prefix --name --display-name $limits" ;;
     'kernelspec remove') options='--user --prefix --sys-prefix' ;;
     image) words='ls' ;;
     help) words=$commands ;;

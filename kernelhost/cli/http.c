@@ -23,7 +23,8 @@ struct kh_http {
     CURLM *multi; /* keeps the connection between requests */
     char *state;
     long timeout_ms;
-    int rundir; /* STATE/run, so that a long path fits sun_path; -1: not open */
+    CURL *stream; /* the one that runs, or NULL */
+    int rundir;   /* STATE/run, so that a long path fits sun_path; -1: not open */
 };
 
 /* One request on its way. */
@@ -365,10 +366,23 @@ kh_http_stream(struct kh_http *http, const char *path, json_t *body,
     struct request r = {.http = http, .line = line, .arg = arg, .err = err};
     int result = set_up(&r, "POST", path, body);
 
+    http->stream = r.easy;
     if (result == 0)
         result = transfer(&r, watches, count);
     if (result == 0 && kh_buf_len(&r.in))
         result = give_line(&r, kh_buf_ptr(&r.in), kh_buf_len(&r.in));
+    http->stream = NULL;
     request_release(&r);
     return result;
+}
+
+const char *
+kh_http_header(struct kh_http *http, const char *name)
+{
+    struct curl_header *header;
+
+    if (!http->stream ||
+        curl_easy_header(http->stream, name, 0, CURLH_HEADER, -1, &header) != CURLHE_OK)
+        return "";
+    return header->value;
 }

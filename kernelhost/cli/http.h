@@ -54,6 +54,10 @@ int kh_http_stream(struct kh_http *http, const char *path, json_t *body,
                    const struct kh_http_watch *watches, unsigned count,
                    kh_http_line_fn *line, void *arg, struct kh_error *err);
 
+/* A line of the head of the answer whose stream runs, for its callbacks; "" when the
+ * answer has none of that name. Valid during the callback. */
+const char *kh_http_header(struct kh_http *http, const char *name);
+
 /* "/v1/sandboxes/NAME" and then REST, if not NULL, behind a slash. -EINVAL
  * when NAME is no sandbox name. */
 int kh_http_path(const char *name, const char *rest, char **ret_path,

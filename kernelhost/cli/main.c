@@ -38,14 +38,16 @@ const struct kh_command kh_commands[] = {
      kh_cmd_start},
     {"stop", "NAME...", "stop sandboxes: processes end, files stay", NULL, NO_OPTIONS,
      1, ANY, 0, 0, kh_cmd_stop},
-    {"run", "NAME [-c CODE | FILE.py | NOTEBOOK.ipynb [-o OUT.ipynb] | -]",
+    {"run", "NAME [--create] [-c CODE | FILE.py | NOTEBOOK.ipynb [-o OUT.ipynb] | -]",
      "run code or a notebook in a sandbox's kernel",
      "Variables stay: the next run finds them. Without code or file (or with -) the "
      "code\n"
      "is read from standard input. Ctrl-C interrupts the code, a second one leaves it\n"
      "running. With -o the outputs go into OUT.ipynb, and one line a cell to standard\n"
      "error; cells tagged skip-execution are skipped, an error in a cell tagged\n"
-     "raises-exception is accepted.",
+     "raises-exception is accepted. With --create the sandbox is made if there is "
+     "none,\n"
+     "of the image and with the limits that are given.",
      kh_options_run, 1, 2, 0, 0, kh_cmd_run},
     {"exec", "NAME [--cwd DIR] [--env NAME=VALUE] -- COMMAND [ARGUMENT...]",
      "run a command in a sandbox",

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "kernelhost/cli/limits.h"
 #include "kernelhost/cli/notebook.h"
 #include "kernelhost/cli/session.h"
 #include "protocol/jupyter/jsontree.h"
@@ -16,6 +17,8 @@ const struct kh_option kh_options_run[] = {
     {"output", 'o', "FILE", "write the notebook with its outputs to FILE"},
     {"allow-errors", 0, NULL, "go on after a cell that raised"},
     {"save-dir", 0, "DIR", "save pictures to DIR as output-1.png ..."},
+    {"create", 0, NULL, "make the sandbox if there is none"},
+    KH_LIMIT_OPTIONS,
     {0},
 };
 
@@ -39,7 +42,8 @@ run_code(struct kh_run *run, const char *code, size_t size, struct kh_error *err
     AUTO_JSON json_t *reply = NULL;
     struct kh_cell_end end = {0};
     int r = kh_session_open(run->cli, run->sandbox,
-                            run->language ? run->language : "python", &session, err);
+                            run->language ? run->language : "python", run->create,
+                            &session, err);
 
     if (r == 0)
         r = kh_session_execute(session, code, size, !run->allow_errors, on_message, run,
@@ -66,6 +70,23 @@ is_notebook(const char *path)
     return length > 6 && !strcmp(path + length - 6, ".ipynb");
 }
 
+/* *RET_CREATE is NULL without --create. */
+static int
+read_create(const struct kh_args *args, json_t **ret_create, struct kh_error *err)
+{
+    AUTO_JSON json_t *create = json_object();
+    int r = kh_limits_read(args, create, err);
+
+    if (r < 0)
+        return r;
+    if (kh_args_has(args, "create"))
+        *ret_create = json_incref(create);
+    else if (json_object_size(create))
+        return kh_fail(err, EINVAL,
+                       "an image or limits are for a new sandbox (hint: --create)");
+    return 0;
+}
+
 int
 kh_cmd_run(struct kh_cli *cli, const struct kh_args *args, struct kh_error *err)
 {
@@ -78,9 +99,13 @@ kh_cmd_run(struct kh_cli *cli, const struct kh_args *args, struct kh_error *err)
                          .allow_errors = kh_args_has(args, "allow-errors"),
                          .render.save_dir = kh_args_get(args, "save-dir")};
     AUTO_FREE char *data = NULL;
+    AUTO_JSON json_t *create = NULL;
     size_t size;
-    int r;
+    int r = read_create(args, &create, err);
 
+    if (r < 0)
+        return r;
+    run.create = create;
     if (code && args->words > 1)
         return kh_fail(err, EINVAL, "give either -c CODE or a file, not both");
     if (run.out && (code || !is_notebook(path)))

@@ -10,6 +10,7 @@ struct kh_run {
     const char *sandbox;
     const char *language; /* -k, or NULL */
     const char *out;      /* -o, or NULL */
+    json_t *create;       /* what to make if there is no such sandbox, or NULL */
     bool allow_errors;
     struct kh_render render;
 };

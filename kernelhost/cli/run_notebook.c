@@ -217,7 +217,9 @@ kh_run_notebook(struct kh_run *run, const char *name, const char *data, size_t s
         r = kh_session_open(run->cli, run->sandbox,
                             run->language ? run->language
                                           : kh_notebook_language(notebook),
-                            &session, err);
+                            run->create, &session, err);
+    if (r == 0)
+        r = kh_session_prepare(session, err);
     if (r < 0)
         return r;
     book.session = session;

@@ -21,7 +21,9 @@ struct kh_session {
     const struct kh_cli *cli;
     struct kh_http *http;
     char *sandbox;
-    char *kernel; /* its id */
+    char *language;
+    json_t *create; /* as the first request wants it, or NULL */
+    char *kernel;   /* its id; NULL before the first cell */
     int sigfd;
     sigset_t old_mask;
 };
@@ -99,20 +101,21 @@ get_kernel(struct kh_session *s, json_t *kernels, const char *language,
     return 0;
 }
 
-static int
-find_kernel(struct kh_session *s, const char *language, struct kh_error *err)
+int
+kh_session_prepare(struct kh_session *s, struct kh_error *err)
 {
     AUTO_FREE char *path = NULL;
     AUTO_JSON json_t *sandbox = NULL, *started = NULL, *kernel = NULL;
     int r = kh_http_path(s->sandbox, NULL, &path, err);
 
     if (r == 0)
-        r = kh_http_call(s->http, "GET", path, NULL, &sandbox, err);
+        r = kh_http_call(s->http, s->create ? "PUT" : "GET", path, s->create, &sandbox,
+                         err);
     if (r >= 0 && !strcmp(kh_http_text(sandbox, "state"), "stopped"))
         r = post(s, "start", NULL, &started, err);
     if (r >= 0)
         r = get_kernel(s, json_object_get(started ? started : sandbox, "kernels"),
-                       language, &kernel, err);
+                       s->language, &kernel, err);
     if (r < 0)
         return r;
     if (!*kh_http_text(kernel, "id"))
@@ -123,19 +126,17 @@ find_kernel(struct kh_session *s, const char *language, struct kh_error *err)
 
 int
 kh_session_open(const struct kh_cli *cli, const char *sandbox, const char *language,
-                struct kh_session **ret_session, struct kh_error *err)
+                json_t *create, struct kh_session **ret_session, struct kh_error *err)
 {
     AUTO(kh_session) struct kh_session *s = kh_xcalloc(1, sizeof(*s));
     sigset_t mask;
-    int r;
 
     s->cli = cli;
     s->sigfd = -1;
     s->http = kh_http_new(cli->state);
     s->sandbox = kh_xstrdup(sandbox);
-    r = find_kernel(s, language, err);
-    if (r < 0)
-        return r;
+    s->language = kh_xstrdup(language);
+    s->create = create;
     sigemptyset(&mask);
     sigaddset(&mask, SIGINT);
     sigaddset(&mask, SIGTERM);
@@ -158,6 +159,7 @@ kh_session_free(struct kh_session *s)
     kh_fd_close(&s->sigfd);
     kh_http_free(s->http);
     free(s->sandbox);
+    free(s->language);
     free(s->kernel);
     free(s);
 }
@@ -167,9 +169,11 @@ static int
 interrupt(struct kh_session *s, struct kh_error *err)
 {
     AUTO(kh_http) struct kh_http *side = kh_http_new(s->cli->state);
-    AUTO_FREE char *rest = kh_xasprintf("kernels/%s/interrupt", s->kernel);
+    AUTO_FREE char *rest =
+        kh_xasprintf("kernels/%s/interrupt", s->kernel ? s->kernel : "");
     AUTO_FREE char *path = NULL;
-    int r = kh_http_path(s->sandbox, rest, &path, err);
+    int r = s->kernel ? kh_http_path(s->sandbox, rest, &path, err)
+                      : kh_fail(err, EBADMSG, "the host's answer names no kernel");
 
     kh_http_set_timeout(side, INTERRUPT_MS);
     if (r == 0)
@@ -241,6 +245,16 @@ take_reply(struct cell *cell, json_t *content)
     cell->replied = true;
 }
 
+/* All later cells, and an interrupt, are for the kernel that this one went to. */
+static void
+note_kernel(struct kh_session *s)
+{
+    const char *id = kh_http_header(s->http, "Kernel-Id");
+
+    if (!s->kernel && *id && strspn(id, "0123456789abcdef-") == strlen(id))
+        s->kernel = kh_xstrdup(id);
+}
+
 static int
 on_line(json_t *line, const char *text, size_t size, void *arg, struct kh_error *err)
 {
@@ -252,6 +266,7 @@ on_line(json_t *line, const char *text, size_t size, void *arg, struct kh_error 
         return kh_fail(err, EIO, "%s", kh_http_text(line, "message"));
     if (!json_is_object(content) || !*type)
         return kh_fail(err, EBADMSG, "the host sent a line that is no Jupyter message");
+    note_kernel(cell->session);
     cell->begun = true; /* the first line says that the kernel is busy with it */
     if (!strcmp(type, "execute_reply"))
         take_reply(cell, content);
@@ -259,6 +274,35 @@ on_line(json_t *line, const char *text, size_t size, void *arg, struct kh_error 
     return 0;
 }
 
+static int
+make_body(const struct kh_session *s, json_t *code, bool stop_on_error,
+          json_t **ret_body, struct kh_error *err)
+{
+    json_t *body =
+        json_pack("{s:O, s:b}", "code", code, "stop_on_error", stop_on_error);
+
+    *ret_body = body;
+    if (s->kernel)
+        return json_object_set_new(body, "kernel", json_string(s->kernel));
+    if (s->create)
+        json_object_set(body, "create", s->create);
+    return kh_http_set_text(body, "language", "language", s->language, err);
+}
+
+static int
+stream(struct cell *cell, const char *path, json_t *code, bool stop_on_error,
+       const struct kh_http_watch *watches, unsigned count, struct kh_error *err)
+{
+    AUTO_JSON json_t *body = NULL;
+    int r = make_body(cell->session, code, stop_on_error, &body, err);
+
+    return r < 0 ? r
+                 : kh_http_stream(cell->session->http, path, body, watches, count,
+                                  on_line, cell, err);
+}
+
+/* The first kernel may be dead for good (a conflict): then another one is looked for,
+ * or this one is started again. */
 int
 kh_session_execute(struct kh_session *s, const char *code, size_t size,
                    bool stop_on_error, kh_message_fn *message, void *arg,
@@ -271,19 +315,17 @@ kh_session_execute(struct kh_session *s, const char *code, size_t size,
     struct kh_http_watch watches[] = {{s->sigfd, on_signal}, {timer, on_notice}};
     AUTO_FREE char *path = NULL;
     AUTO_JSON json_t *text = json_stringn(code, size);
-    AUTO_JSON json_t *body = NULL;
     int r;
 
     if (!text)
         return kh_fail(err, EINVAL, "the code is not UTF-8 text");
     if (timer < 0 || timerfd_settime(timer, 0, &notice, NULL) < 0)
         return kh_fail_errno(err, "cannot set a timer");
-    body = json_pack("{s:O, s:s, s:b}", "code", text, "kernel", s->kernel,
-                     "stop_on_error", stop_on_error);
     r = kh_http_path(s->sandbox, "run", &path, err);
     if (r == 0)
-        r = kh_http_stream(s->http, path, body, watches, KH_COUNT(watches), on_line,
-                           &cell, err);
+        r = stream(&cell, path, text, stop_on_error, watches, KH_COUNT(watches), err);
+    if (r == -EEXIST && !s->kernel && kh_session_prepare(s, NULL) == 0)
+        r = stream(&cell, path, text, stop_on_error, watches, KH_COUNT(watches), err);
     if (r == 0 && !cell.replied)
         r = kh_fail(err, ECONNRESET, "the host ended the run before its reply came");
     if (r < 0)

@@ -37,10 +37,15 @@ struct kh_cell_end {
 typedef void kh_message_fn(const json_t *message, const char *text, size_t size,
                            void *arg);
 
-/* Starts the sandbox if it is stopped, and finds its first living kernel of
- * LANGUAGE or starts one, so that all cells go to the same. */
+/* Asks nothing of the host yet: the first cell starts the sandbox if it is stopped,
+ * makes it if there is none and CREATE (borrowed, or NULL) says how, and goes to the
+ * first living kernel of LANGUAGE or a new one, as do all later cells. */
 int kh_session_open(const struct kh_cli *cli, const char *sandbox, const char *language,
-                    struct kh_session **ret_session, struct kh_error *err);
+                    json_t *create, struct kh_session **ret_session,
+                    struct kh_error *err);
+
+/* Does all of that now, so that what is wrong is known before the first cell. */
+int kh_session_prepare(struct kh_session *session, struct kh_error *err);
 void kh_session_free(struct kh_session *session);
 KH_DEFINE_CLEANUP(kh_session)
 

@@ -1,4 +1,5 @@
 /* answer: what a handler does with its request. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -42,12 +43,21 @@ finish(struct kh_http_request *request)
         kh_http_resume(request);
 }
 
+void
+kh_http_header(struct kh_http_request *request, const char *name, const char *value)
+{
+    request->header = name;
+    snprintf(request->header_value, sizeof(request->header_value), "%s", value);
+}
+
 static void
 answer(struct kh_http_request *request, unsigned status, const char *type,
        struct MHD_Response *response, enum kh_http_state state)
 {
     if (type)
         MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
+    if (request->header)
+        MHD_add_response_header(response, request->header, request->header_value);
     request->response = response;
     request->status = status;
     request->state = state;

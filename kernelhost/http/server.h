@@ -42,6 +42,10 @@ void kh_http_on_gone(struct kh_http_request *request, void (*fn)(void *arg), voi
 void kh_http_reply(struct kh_http_request *request, unsigned status, const char *type,
                    struct kh_slice body);
 
+/* One more line of the head of the answer that comes next; both texts are our own. */
+void kh_http_header(struct kh_http_request *request, const char *name,
+                    const char *value);
+
 /* A body that is written piece by piece. DRAINED is called whenever the client has
  * taken some of it; kh_http_waiting tells how much it has not. */
 void kh_http_stream(struct kh_http_request *request, const char *type,

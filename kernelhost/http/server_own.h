@@ -8,6 +8,8 @@
 
 #include "kernelhost/http/server.h"
 
+#define KH_HTTP_VALUE_SIZE 48
+
 struct kh_http {
     struct kh_loop *loop;
     struct MHD_Daemon *daemon;
@@ -38,6 +40,8 @@ struct kh_http_request {
     unsigned refused; /* status of a refusal while receiving */
     struct MHD_Response *response;
     unsigned status;
+    const char *header; /* one more line of its head, or NULL */
+    char header_value[KH_HTTP_VALUE_SIZE];
     struct kh_buf out;
     bool suspended;
     bool finished; /* by the handler */

@@ -49,6 +49,14 @@ void kh_v1_error(struct kh_http_request *request, const struct kh_error *err);
 struct kh_sandbox *kh_v1_sandbox(const struct kh_v1_call *call);
 struct kh_kernel *kh_v1_kernel(const struct kh_v1_call *call);
 
+/* True if a new sandbox may have this name; answers 400 else. */
+bool kh_v1_may_name(const struct kh_v1_call *call, const char *name);
+
+/* What a new sandbox is to be, from "image" and the limits of an object. IMAGE ""
+ * stands for the host's preset. */
+int kh_v1_read_new(const json_t *object, const char **ret_image,
+                   struct kh_limits *ret_limits, struct kh_error *err);
+
 /* A text field: PRESET when it is absent or null; -EINVAL when it is no string,
  * longer than MAX or holds a NUL. kh_v1_flag: likewise for true and false. */
 int kh_v1_text(const json_t *body, const char *name, size_t max, const char *preset,

@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -6,6 +7,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "kernelhost/gateway/loop.h"
+#include "kernelhost/gateway/registry.h"
 #include "kernelhost/http/v1.h"
 #include "protocol/jupyter/reply.h"
 #include "protocol/link/runner.h"
@@ -21,6 +23,7 @@ struct run {
     struct kh_sink sink; /* first */
     struct kh_gateway *gateway;
     struct kh_http_request *request;
+    char name[KH_NAME_SIZE]; /* of the sandbox that is being made */
     struct kh_sandbox *sandbox;
     struct kh_kernel *kernel; /* NULL: not listening */
     struct kh_timer *stall;
@@ -172,6 +175,18 @@ make_header(struct kh_buf *out)
     kh_origin_header(&origin, "execute_request", out);
 }
 
+/* The kernel that was named, or the first; the client is told which. */
+static int
+choose_kernel(struct run *run, struct kh_kernel **ret_kernel, struct kh_error *err)
+{
+    int r =
+        kh_v1_need_kernel(run->sandbox, run->kernel_id, run->language, ret_kernel, err);
+
+    if (r == 0)
+        kh_http_header(run->request, "Kernel-Id", kh_kernel_id(*ret_kernel));
+    return r;
+}
+
 static int
 submit(struct run *run, struct kh_error *err)
 {
@@ -179,7 +194,7 @@ submit(struct run *run, struct kh_error *err)
     struct kh_kernel *kernel;
     int r;
 
-    r = kh_v1_need_kernel(run->sandbox, run->kernel_id, run->language, &kernel, err);
+    r = choose_kernel(run, &kernel, err);
     if (r < 0)
         return r;
     run->kernel = kernel;
@@ -220,6 +235,41 @@ on_up(void *arg, const struct kh_error *err)
     free_run(run);
 }
 
+/* Made for this run, or by somebody else a moment before. */
+static void
+on_created(void *arg, struct kh_sandbox *sandbox, const struct kh_error *err)
+{
+    struct run *run = arg;
+
+    if (err && err->code == EEXIST)
+        sandbox = kh_registry_find(run->gateway->registry, run->name);
+    if (!sandbox) {
+        on_up(run, err);
+        return;
+    }
+    run->sandbox = sandbox;
+    kh_sandbox_up(sandbox, on_up, run);
+}
+
+/* A sandbox that there is not yet, as "create" wants it. */
+static void
+create(const struct kh_v1_call *call, struct run *run, const json_t *object)
+{
+    struct kh_limits limits;
+    struct kh_error err;
+    const char *image;
+
+    if (kh_v1_read_new(object, &image, &limits, &err) < 0) {
+        kh_v1_error(call->request, &err);
+        free_run(run);
+        return;
+    }
+    snprintf(run->name, sizeof(run->name), "%s", call->name);
+    kh_http_on_gone(call->request, on_gone, run);
+    kh_registry_create(call->gateway->registry, call->name, image, &limits, on_created,
+                       run);
+}
+
 static int
 read_body(const struct kh_v1_call *call, struct run *run, struct kh_error *err)
 {
@@ -250,11 +300,20 @@ read_body(const struct kh_v1_call *call, struct run *run, struct kh_error *err)
 void
 kh_v1_run(const struct kh_v1_call *call)
 {
-    struct kh_sandbox *sandbox = kh_v1_sandbox(call);
+    const json_t *new = json_object_get(call->body, "create");
+    struct kh_sandbox *sandbox;
     struct kh_error err;
     struct run *run;
 
-    if (!sandbox)
+    if (new && !json_is_object(new)) {
+        kh_v1_fail(call->request, 400, "invalid", "'create' must be an object");
+        return;
+    }
+    if (new && !kh_v1_may_name(call, call->name))
+        return;
+    sandbox = new ? kh_registry_find(call->gateway->registry, call->name)
+                  : kh_v1_sandbox(call);
+    if (!sandbox && !new)
         return;
     run = kh_xcalloc(1, sizeof(*run));
     run->sink.message = on_message;
@@ -266,6 +325,10 @@ kh_v1_run(const struct kh_v1_call *call)
     if (read_body(call, run, &err) < 0) {
         kh_v1_error(call->request, &err);
         free_run(run);
+        return;
+    }
+    if (!sandbox) {
+        create(call, run, new);
         return;
     }
     kh_http_on_gone(call->request, on_gone, run);

@@ -121,6 +121,19 @@ on_created(void *arg, struct kh_sandbox *sandbox, const struct kh_error *err)
     free(wait);
 }
 
+int
+kh_v1_read_new(const json_t *object, const char **ret_image,
+               struct kh_limits *ret_limits, struct kh_error *err)
+{
+    int r = kh_v1_text(object, "image", KH_IMAGE_NAME_SIZE - 1, "", ret_image, err);
+
+    if (r == 0)
+        r = kh_limits_read(object, ret_limits, err);
+    if (r == 0 && **ret_image && !kh_image_name_valid(*ret_image))
+        r = kh_fail(err, EINVAL, "'image' must be a name like 'default'");
+    return r;
+}
+
 /* NAME was checked, or is "". */
 static void
 create(const struct kh_v1_call *call, const char *name, bool ensure)
@@ -130,14 +143,8 @@ create(const struct kh_v1_call *call, const char *name, bool ensure)
     const char *image;
     struct wait *wait;
 
-    if (kh_v1_text(call->body, "image", KH_IMAGE_NAME_SIZE - 1, "", &image, &err) < 0 ||
-        kh_limits_read(call->body, &limits, &err) < 0) {
+    if (kh_v1_read_new(call->body, &image, &limits, &err) < 0) {
         kh_v1_error(call->request, &err);
-        return;
-    }
-    if (*image && !kh_image_name_valid(image)) {
-        kh_v1_fail(call->request, 400, "invalid",
-                   "'image' must be a name like 'default'");
         return;
     }
     wait = wait_new(call);
@@ -145,8 +152,8 @@ create(const struct kh_v1_call *call, const char *name, bool ensure)
     kh_registry_create(call->gateway->registry, name, image, &limits, on_created, wait);
 }
 
-static bool
-may_name(const struct kh_v1_call *call, const char *name)
+bool
+kh_v1_may_name(const struct kh_v1_call *call, const char *name)
 {
     if (!kh_name_valid(name))
         kh_v1_fail(call->request, 400, "invalid", "a sandbox name is " KH_NAME_RULE);
@@ -168,7 +175,7 @@ kh_v1_create(const struct kh_v1_call *call)
         kh_v1_error(call->request, &err);
         return;
     }
-    if (*name && !may_name(call, name))
+    if (*name && !kh_v1_may_name(call, name))
         return;
     if (*name && kh_registry_find(call->gateway->registry, name)) {
         kh_v1_fail(call->request, 409, "exists",
@@ -184,7 +191,7 @@ kh_v1_ensure(const struct kh_v1_call *call)
 {
     struct kh_sandbox *sandbox;
 
-    if (!may_name(call, call->name))
+    if (!kh_v1_may_name(call, call->name))
         return;
     sandbox = kh_registry_find(call->gateway->registry, call->name);
     if (sandbox)

@@ -163,8 +163,32 @@ def files(host):
         assert host.cli("--state", deep, "run", "mybox", "-c", "a").stdout == "2\n"
 
 
+def creates(host):
+    with check("run --create makes the sandbox, once"):
+        code = "import os; print(os.cpu_count()); made = 5"
+        host.cli("run", "made", "--create", "--memory", "128M", "-c", code)
+        assert host.cli("run", "made", "--create", "-c", "made").stdout == "5\n"
+        assert host.json("show", "made")["limits"]["memory"] == 128 << 20
+    with check("and for a notebook, and after a stop"):
+        path = notebook("create.ipynb", "print('book')")
+        result = host.cli("run", "book", "--create", path, "-o", TMP / "created.ipynb")
+        assert outputs(TMP / "created.ipynb") == [["book\n"]], result
+        host.cli("stop", "book")
+        assert host.cli("run", "book", "-c", "print(1)").stdout == "1\n"
+    with check("a kernel that stays dead is started again by the next run"):
+        for _ in range(6):
+            host.cli("run", "made", "-c", "import os; os._exit(3)", check=False)
+        assert host.json("show", "made")["kernels"][0]["execution_state"] == "dead"
+        assert host.cli("run", "made", "-c", "print(2)").stdout == "2\n"
+    result = host.cli("run", "none", "-m", "64M", "-c", "1", check=False)
+    ok(result.returncode == 2 and "--create" in result.stderr,
+       "limits without --create are refused")
+    host.cli("rm", "made", "book")
+
+
 with Host() as host:
     host.cli("create", "mybox")
+    creates(host)
     terminals(host)
     interrupts(host)
     files(host)
