@@ -7,10 +7,12 @@ EXTRA_DIST += sandbox/image/build sandbox/image/default.packages \
 noinst_LIBRARIES += libhost.a
 libhost_a_SOURCES = \
 	sandbox/host/box.c sandbox/host/box.h \
+	sandbox/host/boxes.c sandbox/host/boxes.h \
 	sandbox/host/broker.c sandbox/host/broker.h \
 	sandbox/host/cgroup.c sandbox/host/cgroup.h \
 	sandbox/host/cgroup_find.c sandbox/host/cgroup_find.h \
 	sandbox/host/child.c sandbox/host/child.h \
+	sandbox/host/daemon.c sandbox/host/daemon.h \
 	sandbox/host/filter.c sandbox/host/filter.h sandbox/host/filter_table.h \
 	sandbox/host/gateway.c sandbox/host/gateway.h \
 	sandbox/host/host.c sandbox/host/host.h \
@@ -22,13 +24,16 @@ libhost_a_SOURCES = \
 	sandbox/host/plan.c sandbox/host/plan.h \
 	sandbox/host/posture.c sandbox/host/posture.h \
 	sandbox/host/privs.c sandbox/host/privs.h \
+	sandbox/host/process.c sandbox/host/process.h \
 	sandbox/host/procfs.c sandbox/host/procfs.h \
 	sandbox/host/record.c \
 	sandbox/host/rootfs.c sandbox/host/rootfs.h \
 	sandbox/host/spawn.c sandbox/host/spawn.h \
 	sandbox/host/store.c sandbox/host/store.h \
 	sandbox/host/sys.h \
-	sandbox/host/tree.c sandbox/host/tree.h
+	sandbox/host/trash.c sandbox/host/trash.h \
+	sandbox/host/tree.c sandbox/host/tree.h \
+	sandbox/host/watch.c sandbox/host/watch.h
 libhost_a_CPPFLAGS = $(AM_CPPFLAGS) $(SECCOMP_CFLAGS)
 
 pkglibexec_PROGRAMS += kernelhostd

@@ -39,9 +39,12 @@ enum kh_broker_type {
                               the reply: next cursor; ENOENT at the end */
     KH_BROKER_IMAGES = 9,  /* as LIST, for images: reply.image */
     /* unsolicited, serial 0 */
-    KH_BROKER_EXITED = 32, /* a sandbox's PID 1 ended: name, id, arg: wait status,
-                              usage.oom_kills */
+    KH_BROKER_EXITED = 32, /* a sandbox's PID 1 ended: name, id, arg: wait status or
+                              KH_BROKER_STATUS_UNKNOWN, usage.oom_kills */
 };
+
+/* Instead of a wait status, of a process that an earlier kernelhostd started. */
+#define KH_BROKER_STATUS_UNKNOWN 0xffffffffu
 
 enum kh_sandbox_state {
     KH_SANDBOX_RUNNING = 1,

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -18,17 +19,18 @@
 #include "sandbox/host/plan.h"
 #include "sandbox/host/spawn.h"
 #include "sandbox/host/sys.h"
+#include "sandbox/host/trash.h"
 
 static struct kh_box *
 box_new(struct kh_host *host, const struct kh_record *record)
 {
     struct kh_box *box = kh_xcalloc(1, sizeof(*box));
 
+    box->host = host;
     box->record = *record;
-    box->pidfd = -1;
+    box->process.pidfd = -1;
     kh_id_text(record->id, box->id);
-    box->next = host->boxes;
-    host->boxes = box;
+    kh_boxes_add(&host->boxes, box);
     return box;
 }
 
@@ -44,24 +46,14 @@ kh_box_adopt(struct kh_host *host, const struct kh_record *record)
 struct kh_box *
 kh_box_find(struct kh_host *host, const char *name)
 {
-    struct kh_box *box;
-
-    for (box = host->boxes; box; box = box->next)
-        if (!strcmp(box->record.name, name))
-            return box;
-    return NULL;
+    return kh_boxes_find(&host->boxes, name);
 }
 
 void
 kh_box_forget(struct kh_host *host, struct kh_box *box)
 {
-    struct kh_box **at;
-
-    for (at = &host->boxes; *at && *at != box; at = &(*at)->next)
-        ;
-    if (*at)
-        *at = box->next;
-    kh_fd_close(&box->pidfd);
+    kh_boxes_remove(&host->boxes, box);
+    kh_process_forget(&box->process);
     free(box);
 }
 
@@ -90,17 +82,26 @@ make_plan(struct kh_host *host, struct kh_box *box, struct kh_plan **ret_plan,
     return r;
 }
 
+static void init_ended(struct kh_process *process, int status);
+
 static int
 launch(struct kh_host *host, struct kh_box *box, struct kh_error *err)
 {
     AUTO(kh_plan) struct kh_plan *plan = NULL;
     int r = make_plan(host, box, &plan, err);
+    int pidfd = -1;
+    pid_t pid = 0;
 
     if (r == 0)
         r = kh_cgroup_create(host->groups, box->id, &box->record.limits, err);
     if (r < 0)
         return r;
-    r = kh_spawn(plan, host->groups, box->id, &box->pid, &box->pidfd, err);
+    r = kh_spawn(plan, host->groups, box->id, &pid, &pidfd, err);
+    if (r == 0) {
+        r = kh_process_watch(&box->process, pid, pidfd, init_ended, box, err);
+        if (r < 0)
+            kh_spawn_undo(host->groups, box->id, pid);
+    }
     if (r < 0)
         (void)kh_cgroup_remove(host->groups, box->id, NULL);
     return r;
@@ -147,7 +148,6 @@ kh_box_create(struct kh_host *host, const char *name, const char *image,
 {
     struct kh_record record = {.limits = *limits, .state = KH_SANDBOX_RUNNING};
     struct kh_box *box;
-    pid_t cleaner;
     int r;
 
     if (kh_box_find(host, name))
@@ -168,8 +168,7 @@ kh_box_create(struct kh_host *host, const char *name, const char *image,
     r = begin(host, box, err);
     if (r < 0) {
         (void)kh_store_discard(&host->store, &record, NULL);
-        cleaner = kh_host_delete_trash(host, box->id, NULL);
-        (void)cleaner; /* reaped by the loop as nobody's */
+        (void)kh_trash_delete(&host->store, box->id, NULL, NULL, NULL, NULL);
         kh_box_forget(host, box);
         return r;
     }
@@ -177,20 +176,33 @@ kh_box_create(struct kh_host *host, const char *name, const char *image,
     return 0;
 }
 
+static void
+disk_deleted(struct kh_process *process, int status)
+{
+    struct kh_box *box = process->owner;
+    struct kh_host *host = box->host;
+    struct kh_error failed = {0};
+
+    if (status != 0)
+        kh_fail(&failed, EIO,
+                "cannot delete the whole disk of '%s' (hint: the rest is in the state "
+                "directory's trash/ and is tried again at the next start)",
+                box->record.name);
+    host->box_ended(host, box, status, &failed);
+    kh_box_forget(host, box);
+}
+
 static int
 begin_removal(struct kh_host *host, struct kh_box *box, struct kh_error *err)
 {
     int r = kh_store_discard(&host->store, &box->record, err);
-    pid_t pid;
 
-    if (r < 0)
-        return r;
-    pid = kh_host_delete_trash(host, box->id, err);
-    if (pid < 0)
-        return (int)pid;
-    box->phase = KH_BOX_REMOVING;
-    box->pid = pid;
-    return 0;
+    if (r == 0)
+        r = kh_trash_delete(&host->store, box->id, &box->process, disk_deleted, box,
+                            err);
+    if (r == 0)
+        box->phase = KH_BOX_REMOVING;
+    return r;
 }
 
 int
@@ -206,7 +218,7 @@ kh_box_stop(struct kh_host *host, struct kh_box *box, bool remove, struct kh_err
         box->phase = KH_BOX_STOPPING;
         box->remove = remove;
         kh_cgroup_kill(host->groups, box->id);
-        (void)kh_sys_pidfd_signal(box->pidfd, SIGKILL);
+        kh_process_kill(&box->process, SIGKILL);
         return 0;
     default:
         return kh_fail(err, EBUSY, "sandbox '%s' is being stopped (hint: try again)",
@@ -214,11 +226,14 @@ kh_box_stop(struct kh_host *host, struct kh_box *box, bool remove, struct kh_err
     }
 }
 
-/* PID 1 was reaped: the kernel has killed and reaped everything else inside. */
-static int
-ended(struct kh_host *host, struct kh_box *box, bool *ret_done, struct kh_error *err)
+/* PID 1 has ended: the kernel has killed and reaped everything else inside. */
+static void
+init_ended(struct kh_process *process, int status)
 {
-    int r = 0;
+    struct kh_box *box = process->owner;
+    struct kh_host *host = box->host;
+    struct kh_error failed = {0};
+    int r;
 
     if (box->phase == KH_BOX_RUNNING)
         kh_cgroup_usage(host->groups, box->id, &box->last_usage);
@@ -227,46 +242,18 @@ ended(struct kh_host *host, struct kh_box *box, bool *ret_done, struct kh_error 
     box->last_usage.pids = 0;
     (void)kh_cgroup_remove(host->groups, box->id, NULL);
     kh_host_give_slot(host, box->slot);
-    kh_fd_close(&box->pidfd);
-    box->pid = 0;
     host->running--;
     box->phase = KH_BOX_STOPPED;
     box->record.state = KH_SANDBOX_STOPPED;
-    *ret_done = !box->remove;
     if (box->remove) {
         box->remove = false;
-        r = begin_removal(host, box, err);
-        *ret_done = r < 0;
+        r = begin_removal(host, box, &failed);
+        if (r == 0)
+            return; /* disk_deleted goes on */
     } else {
-        r = kh_store_save(&host->store, &box->record, err);
+        (void)kh_store_save(&host->store, &box->record, &failed);
     }
-    return r;
-}
-
-struct kh_box *
-kh_box_child_ended(struct kh_host *host, pid_t pid, int status, bool *ret_done,
-                   struct kh_error *err)
-{
-    struct kh_box *box;
-
-    for (box = host->boxes; box && box->pid != pid; box = box->next)
-        ;
-    *ret_done = false;
-    if (!box)
-        return NULL;
-    if (box->phase == KH_BOX_REMOVING) {
-        box->pid = 0;
-        *ret_done = true;
-        if (status != 0)
-            kh_fail(err, EIO,
-                    "cannot delete the whole disk of '%s' (hint: the rest is "
-                    "in the state directory's trash/ and is tried again at "
-                    "the next start)",
-                    box->record.name);
-        return box;
-    }
-    (void)ended(host, box, ret_done, err);
-    return box;
+    host->box_ended(host, box, status, &failed);
 }
 
 int
@@ -282,10 +269,10 @@ kh_box_connect(struct kh_box *box, struct kh_error *err)
                        "sandbox '%s' is not running (hint: kernelhost "
                        "start %s)",
                        box->record.name, box->record.name);
-    snprintf(path, sizeof(path), "/proc/%d/root", (int)box->pid);
+    snprintf(path, sizeof(path), "/proc/%d/root", (int)box->process.pid);
     root = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    /* The pid is our own unreaped child's, so it cannot be another process. */
-    if (root < 0)
+    /* While the process exists its number is no other's: so this was its root. */
+    if (root < 0 || !kh_process_exists(&box->process))
         return kh_fail_errno(err, "cannot reach the root of '%s'", box->record.name);
     target = kh_sys_open_in(root, KH_INIT_SOCKET, O_PATH);
     if (target < 0 || fstat(target, &st) < 0)

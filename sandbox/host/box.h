@@ -8,8 +8,8 @@
  *     REMOVING   EBUSY      EBUSY      -             EBUSY
  *
  * Starting is done when the call returns. Stopping and removing end later, when
- * PID 1 (and with it every process inside) has been reaped, or the helper that
- * deletes the disk has ended: kh_box_child_ended tells.
+ * PID 1 (and with it every process inside) has ended, or the helper that deletes
+ * the disk: the host's box_ended is called then.
  */
 #ifndef KH_HOST_BOX_H
 #define KH_HOST_BOX_H
@@ -18,6 +18,7 @@
 #include <sys/types.h>
 
 #include "sandbox/host/host.h"
+#include "sandbox/host/process.h"
 #include "sandbox/host/store.h"
 
 enum kh_box_phase {
@@ -28,15 +29,15 @@ enum kh_box_phase {
 };
 
 struct kh_box {
-    struct kh_box *next;
+    struct kh_host *host;
+    uint64_t number; /* in the host's boxes */
     struct kh_record record;
     enum kh_box_phase phase;
     char id[KH_ID_TEXT];
-    uint32_t slot;   /* while it runs */
-    pid_t pid;       /* PID 1 on the host, or the deleting helper; 0: none */
-    int pidfd;       /* -1: none */
-    bool remove;     /* STOPPING: go on to REMOVING */
-    uint64_t waiter; /* serial of the broker request to answer at the end */
+    uint32_t slot;             /* while it runs */
+    struct kh_process process; /* PID 1, or the deleting helper */
+    bool remove;               /* STOPPING: go on to REMOVING */
+    uint64_t waiter;           /* serial of the broker request to answer at the end */
     uint32_t waiter_type;
     struct kh_usage last_usage; /* as PID 1 ended */
 };
@@ -58,11 +59,7 @@ int kh_box_start(struct kh_host *host, struct kh_box *box, struct kh_error *err)
 int kh_box_stop(struct kh_host *host, struct kh_box *box, bool remove,
                 struct kh_error *err);
 
-/* A child of kernelhostd was reaped. Returns the box it belonged to with *ret_done
- * true when what was asked has ended (after a removal, the caller answers and
- * then calls kh_box_forget); NULL when it is no box's. */
-struct kh_box *kh_box_child_ended(struct kh_host *host, pid_t pid, int status,
-                                  bool *ret_done, struct kh_error *err);
+/* Frees it and what is known of it; nothing on disk changes. */
 void kh_box_forget(struct kh_host *host, struct kh_box *box);
 
 /* A connected stream to kernelhost-init of a running box. */

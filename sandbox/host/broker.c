@@ -11,15 +11,15 @@
 void
 kh_broker_reset(struct kh_broker *broker, struct kh_host *host, int sock)
 {
-    struct kh_box *box;
+    size_t i;
 
     kh_broker_release(broker);
     broker->host = host;
     broker->sock = sock;
     broker->phase = KH_BROKER_NEW;
     /* Serials belong to the gateway that gave them. */
-    for (box = host->boxes; box; box = box->next)
-        box->waiter = 0;
+    for (i = 0; i < host->boxes.count; i++)
+        host->boxes.at[i]->waiter = 0;
 }
 
 void
@@ -104,7 +104,7 @@ describe(struct kh_broker *broker, const struct kh_box *box,
     reply->limits = record->limits;
     reply->usage = box->last_usage;
     if (box->phase == KH_BOX_RUNNING) {
-        reply->init_pid = box->pid;
+        reply->init_pid = box->process.pid;
         kh_cgroup_usage(broker->host->groups, box->id, &reply->usage);
     }
 }
@@ -169,7 +169,7 @@ serve_create(struct kh_broker *broker, const struct kh_broker_request *q,
     if (r < 0)
         return r;
     kh_log(KH_LOG_INFO, "sandbox created name=%s id=%s pid=%d", q->name, box->id,
-           (int)box->pid);
+           (int)box->process.pid);
     describe(broker, box, reply);
     pass_stream(box, ret_pass);
     return 0;
@@ -184,7 +184,8 @@ serve_start(struct kh_broker *broker, const struct kh_broker_request *q,
 
     if (r < 0)
         return r;
-    kh_log(KH_LOG_INFO, "sandbox started name=%s pid=%d", q->name, (int)box->pid);
+    kh_log(KH_LOG_INFO, "sandbox started name=%s pid=%d", q->name,
+           (int)box->process.pid);
     describe(broker, box, reply);
     pass_stream(box, ret_pass);
     return 0;
@@ -238,16 +239,13 @@ static int
 serve_list(struct kh_broker *broker, const struct kh_broker_request *q,
            struct kh_broker_reply *reply, int *ret_pass)
 {
-    struct kh_box *box = broker->host->boxes;
-    uint64_t i;
+    struct kh_box *box = kh_boxes_after(&broker->host->boxes, q->arg);
 
     (void)ret_pass;
-    for (i = 0; box && i < q->arg; i++)
-        box = box->next;
     if (!box)
         return kh_fail(&reply->error, ENOENT, "there are no more sandboxes");
     describe(broker, box, reply);
-    reply->arg = q->arg + 1;
+    reply->arg = box->number;
     return 0;
 }
 

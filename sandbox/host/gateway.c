@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "sandbox/host/sys.h"
 #include "sandbox/host/tree.h"
 
 #define BROKER_FD 3
@@ -52,7 +53,7 @@ kh_gateway_open(struct kh_gateway *gateway, const struct kh_store *store,
     const struct passwd *user;
 
     memset(gateway, 0, sizeof(*gateway));
-    gateway->broker = gateway->api = -1;
+    gateway->broker = gateway->api = gateway->process.pidfd = -1;
     gateway->binary = binary;
     user = getpwnam(KH_GATEWAY_USER);
     if (!user)
@@ -185,11 +186,12 @@ exec_gateway(const struct kh_gateway *gateway, const struct kh_store *store, int
 
 int
 kh_gateway_start(struct kh_gateway *gateway, const struct kh_store *store,
+                 void (*ended)(struct kh_process *, int status), void *owner,
                  struct kh_error *err)
 {
     AUTO_FD int dir = -1, ours = -1;
     struct timespec now;
-    int pair[2];
+    int pair[2], pidfd = -1;
     pid_t pid;
 
     clock_gettime(CLOCK_MONOTONIC, &now);
@@ -207,7 +209,7 @@ kh_gateway_start(struct kh_gateway *gateway, const struct kh_store *store,
         return kh_fail_errno(err, "cannot make the broker socket");
     ours = pair[0];
     kh_fd_refuse_fds(ours);
-    pid = fork();
+    pid = kh_sys_clone(0, -1, &pidfd);
     if (pid == 0)
         exec_gateway(gateway, store, dir, pair[1]);
     close(pair[1]);
@@ -215,6 +217,5 @@ kh_gateway_start(struct kh_gateway *gateway, const struct kh_store *store,
         return kh_fail_errno(err, "cannot fork");
     kh_fd_close(&gateway->broker);
     gateway->broker = STEAL_FD(ours);
-    gateway->pid = pid;
-    return 0;
+    return kh_process_watch(&gateway->process, pid, pidfd, ended, owner, err);
 }

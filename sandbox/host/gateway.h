@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+#include "sandbox/host/process.h"
 #include "sandbox/host/store.h"
 
 #define KH_GATEWAY_USER     "kernelhost-gateway"
@@ -20,7 +21,7 @@ struct kh_gateway {
     const char *binary; /* borrowed */
     uid_t uid;
     gid_t gid;
-    pid_t pid;       /* 0: not running */
+    struct kh_process process;
     int broker;      /* our end of its socket; -1: none */
     int api;         /* the API's listening socket; kept over restarts */
     unsigned starts; /* in the minute that began at `minute` */
@@ -32,8 +33,10 @@ int kh_gateway_open(struct kh_gateway *gateway, const struct kh_store *store,
                     const char *binary, struct kh_error *err);
 void kh_gateway_close(struct kh_gateway *gateway, const struct kh_store *store);
 
-/* Starts the process. -EAGAIN when it was started too often. */
+/* Starts the process; ENDED is called when it has ended. -EAGAIN when it was started
+ * too often. */
 int kh_gateway_start(struct kh_gateway *gateway, const struct kh_store *store,
+                     void (*ended)(struct kh_process *, int status), void *owner,
                      struct kh_error *err);
 
 #endif

@@ -8,16 +8,14 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 #include "base/log.h"
 #include "sandbox/host/box.h"
 #include "sandbox/host/kit.h"
-#include "sandbox/host/tree.h"
+#include "sandbox/host/trash.h"
 
 /* In kernelhostd's own mount namespace the state directory is nosuid and nodev:
  * a setuid file made inside a sandbox is nothing there. */
@@ -70,7 +68,6 @@ kh_host_open(const char *state, const char *kit, uint32_t id_base,
              struct kh_host *ret_host, struct kh_error *err)
 {
     struct kh_host *host = ret_host;
-    pid_t cleaner;
     int r;
 
     memset(host, 0, sizeof(*host));
@@ -95,10 +92,8 @@ kh_host_open(const char *state, const char *kit, uint32_t id_base,
     }
     if (r == 0)
         r = kh_store_load(&host->store, adopt, problem, host, err);
-    if (r == 0) {
-        cleaner = kh_host_delete_trash(host, NULL, err);
-        r = cleaner < 0 ? (int)cleaner : 0;
-    }
+    if (r == 0)
+        r = kh_trash_delete_old(&host->store, err);
     if (r < 0)
         kh_host_close(host);
     return r;
@@ -109,8 +104,9 @@ kh_host_close(struct kh_host *host)
 {
     int i;
 
-    while (host->boxes)
-        kh_box_forget(host, host->boxes);
+    while (host->boxes.count)
+        kh_box_forget(host, host->boxes.at[host->boxes.count - 1]);
+    kh_boxes_release(&host->boxes);
     for (i = 0; i < KH_FILTER_PROGRAMS; i++)
         free(host->filter[i].filter);
     if (host->groups)
@@ -141,26 +137,4 @@ void
 kh_host_give_slot(struct kh_host *host, uint32_t slot)
 {
     host->slots[slot / 8] &= (uint8_t) ~(1u << slot % 8);
-}
-
-pid_t
-kh_host_delete_trash(struct kh_host *host, const char *name, struct kh_error *err)
-{
-    pid_t pid = fork();
-
-    if (pid < 0)
-        return kh_fail_errno(err, "cannot fork");
-    if (pid == 0) {
-        AUTO_FD int dir = openat(host->store.trash, name ? name : ".",
-                                 O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-        int r = dir < 0 ? -errno : 0;
-
-        setpriority(PRIO_PROCESS, 0, 10);
-        if (r == 0)
-            r = kh_tree_empty(dir, NULL);
-        if (r == 0 && name && unlinkat(host->store.trash, name, AT_REMOVEDIR) < 0)
-            r = -errno;
-        _exit(r < 0);
-    }
-    return pid;
 }

@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "sandbox/host/boxes.h"
 #include "sandbox/host/cgroup.h"
 #include "sandbox/host/filter.h"
 #include "sandbox/host/idmap.h"
@@ -22,13 +23,19 @@ struct kh_host {
     char mount_point[KH_STATE_PATH_MAX + 8];
     uint32_t id_base;
     uint8_t slots[KH_IDMAP_SLOTS / 8]; /* bit set: in use */
-    struct kh_box *boxes;
-    unsigned running;
+    struct kh_boxes boxes;
+    unsigned running; /* boxes with processes */
+    /* A box was stopped or has ended (status as of waitpid, or KH_STATUS_UNKNOWN),
+     * or is removed (status of the deletion; it is forgotten after the call). */
+    void (*box_ended)(struct kh_host *host, struct kh_box *box, int status,
+                      const struct kh_error *failed);
+    void *owner;
 };
 
 /* Opens STATE, checks that this machine can confine (refuses to run degraded),
  * installs the kit from KIT, removes leftovers of an earlier host and adopts the
- * records. */
+ * records. kh_watch_open comes before; box_ended and owner are for the caller to
+ * set after. */
 int kh_host_open(const char *state, const char *kit, uint32_t id_base,
                  struct kh_host *ret_host, struct kh_error *err);
 
@@ -38,10 +45,5 @@ void kh_host_close(struct kh_host *host);
 /* Takes the lowest free id slot; -EAGAIN when all are in use. */
 int kh_host_take_slot(struct kh_host *host, uint32_t *ret_slot, struct kh_error *err);
 void kh_host_give_slot(struct kh_host *host, uint32_t slot);
-
-/* Deletes what is in STATE/trash/NAME (all of it: NULL) in a child process, which
- * the caller reaps. Returns its pid. */
-pid_t kh_host_delete_trash(struct kh_host *host, const char *name,
-                           struct kh_error *err);
 
 #endif

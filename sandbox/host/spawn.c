@@ -76,8 +76,8 @@ set_up(const struct kh_plan *plan, struct kh_cgroups *groups, const char *id, pi
     return r < 0 ? r : kh_posture_check(plan, pid, err);
 }
 
-static void
-put_down(struct kh_cgroups *groups, const char *id, pid_t pid)
+void
+kh_spawn_undo(struct kh_cgroups *groups, const char *id, pid_t pid)
 {
     kh_cgroup_kill(groups, id);
     kill(pid, SIGKILL);
@@ -118,7 +118,7 @@ kh_spawn(const struct kh_plan *plan, struct kh_cgroups *groups, const char *id,
                                   "user.max_user_namespaces, kernel 5.19 or later)");
     r = set_up(plan, groups, id, pid, pidfd, ours, err);
     if (r < 0) {
-        put_down(groups, id, pid);
+        kh_spawn_undo(groups, id, pid);
         return r;
     }
     *ret_pid = pid;

@@ -23,4 +23,7 @@
 int kh_spawn(const struct kh_plan *plan, struct kh_cgroups *groups, const char *id,
              pid_t *ret_pid, int *ret_pidfd, struct kh_error *err);
 
+/* Ends what kh_spawn started, and waits for it. */
+void kh_spawn_undo(struct kh_cgroups *groups, const char *id, pid_t pid);
+
 #endif

@@ -1,0 +1,13 @@
+/* daemon: what kernelhostd does from its start to its end: it opens the host, keeps
+ * a gateway running, serves it, and reacts to signals. */
+#ifndef KH_HOST_DAEMON_H
+#define KH_HOST_DAEMON_H
+
+#include <stdint.h>
+
+/* Serves the state directory STATE until a signal ends it, with the kit and the
+ * gateway's binary at those paths. Returns the exit status. */
+int kh_daemon_serve(const char *state, const char *kit, const char *gateway,
+                    uint32_t id_base);
+
+#endif
