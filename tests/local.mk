@@ -199,8 +199,28 @@ tests_unit_test_request_LDADD = $(GATEWAY_TEST_LIBS)
 
 # The whole, through public clients. Run by ./dev test system.
 EXTRA_DIST += tests/data/notebooks tests/system/api.py tests/system/notebooks.py \
-	tests/system/talk.py tests/system/test_abuse.py tests/system/test_abuse_http.py \
+	tests/system/talk.py tests/system/test_bench.py tests/system/test_abuse.py tests/system/test_abuse_http.py \
 	tests/system/test_cli.py tests/system/test_cli_errors.py \
 	tests/system/test_clients.py tests/system/test_death.py tests/system/test_host.py \
 	tests/system/test_kernel_test.py tests/system/test_managers.py \
 	tests/system/test_notebooks.py tests/system/test_output.py
+
+# What ./dev bench runs; built by make check so that it cannot rot.
+BENCH_TOOLS = tests/bench/client tests/bench/life tests/bench/null-kernel
+check_PROGRAMS += $(BENCH_TOOLS)
+EXTRA_DIST += tests/bench/bench.py tests/bench/blocking.py tests/bench/kernels.py \
+	tests/bench/report.py
+.PHONY: bench-tools
+bench-tools: $(BENCH_TOOLS)
+BENCH_LIBS = $(JUPYTER_TEST_LIBS) $(ZMQ_LIBS)
+BENCH_TALK = tests/bench/talk.c tests/bench/talk.h
+
+tests_bench_client_SOURCES = tests/bench/client.c $(BENCH_TALK)
+tests_bench_client_CFLAGS = $(AM_CFLAGS) $(ZMQ_CFLAGS)
+tests_bench_client_LDADD = $(BENCH_LIBS)
+tests_bench_life_SOURCES = tests/bench/life.c $(BENCH_TALK)
+tests_bench_life_CFLAGS = $(AM_CFLAGS) $(ZMQ_CFLAGS)
+tests_bench_life_LDADD = $(BENCH_LIBS)
+tests_bench_null_kernel_SOURCES = tests/bench/null-kernel.c
+tests_bench_null_kernel_CFLAGS = $(AM_CFLAGS) $(ZMQ_CFLAGS)
+tests_bench_null_kernel_LDADD = $(BENCH_LIBS)

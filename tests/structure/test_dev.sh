@@ -11,7 +11,7 @@ as_nobody() {
 }
 
 is "$("$dev")" "$("$dev" help)" 'without a command it explains itself'
-for command in run test serve stop build image doctor clean help; do
+for command in run test bench serve stop build image doctor clean help; do
     ok "help names '$command'" grep -qE "^  $command " <("$dev" help)
 done
 fails 'an unknown command is refused' "there is no command 'nosuch'" "$dev" nosuch
