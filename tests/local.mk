@@ -3,7 +3,7 @@
 EXTRA_DIST += tests/tap.h tests/requirements.txt
 
 UNIT_TESTS = tests/unit/test_base tests/unit/test_cgroup tests/unit/test_frame \
-	tests/unit/test_host tests/unit/test_watch
+	tests/unit/test_host tests/unit/test_store tests/unit/test_watch
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
 
@@ -13,6 +13,8 @@ tests_unit_test_cgroup_SOURCES = tests/unit/test_cgroup.c
 tests_unit_test_cgroup_LDADD = libbase.a
 tests_unit_test_frame_SOURCES = tests/unit/test_frame.c
 tests_unit_test_frame_LDADD = liblink.a libbase.a
+tests_unit_test_store_SOURCES = tests/unit/test_store.c
+tests_unit_test_store_LDADD = libhost.a liblink.a libbase.a $(SECCOMP_LIBS)
 tests_unit_test_host_SOURCES = tests/unit/test_host.c
 tests_unit_test_host_LDADD = libhost.a liblink.a libbase.a $(SECCOMP_LIBS)
 tests_unit_test_watch_SOURCES = tests/unit/test_watch.c

@@ -171,6 +171,29 @@ fill_box(int box, const char *name, struct kh_error *err)
     return put_text(etc, "hosts", hosts, err);
 }
 
+/* The first record of a sandbox: nothing is replaced, so nothing is renamed. On the
+ * filesystems that can idmap (ext4, xfs, btrfs) fsync of a new file makes the names
+ * that lead to it last as well, and one flush of the disk is all that a create costs.
+ * What a power cut leaves is no file or an empty one: see load_one. */
+static int
+put_record(int box, const struct kh_record *record, struct kh_error *err)
+{
+    AUTO_FD int fd =
+        openat(box, "record", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    char data[KH_RECORD_SIZE];
+    int r;
+
+    if (fd < 0)
+        return kh_fail_errno(err, "cannot make the record of '%s'", record->name);
+    kh_record_encode(record, data, sizeof(data));
+    r = kh_fd_write_full(fd, data, sizeof(data));
+    if (r == 0 && fsync(fd) < 0)
+        r = -errno;
+    return r < 0 ? kh_fail(err, -r, "cannot write the record of '%s': %s", record->name,
+                           strerror(-r))
+                 : 0;
+}
+
 int
 kh_store_create(struct kh_store *store, const struct kh_record *record,
                 struct kh_error *err)
@@ -190,9 +213,7 @@ kh_store_create(struct kh_store *store, const struct kh_record *record,
     r = box < 0 ? box : fill_box(box, record->name, err);
     umask(mask);
     if (r == 0)
-        r = kh_store_save(store, record, err);
-    if (r == 0 && fsync(store->sandboxes) < 0)
-        r = kh_fail_errno(err, "cannot sync the sandboxes directory");
+        r = put_record(box, record, err);
     if (r < 0)
         (void)renameat(store->sandboxes, text, store->trash, text);
     return r;
@@ -233,6 +254,14 @@ set_aside(struct kh_store *store, int box, const char *id, const struct kh_error
     on_problem(arg, line);
 }
 
+/* Overlayfs makes work/work when it is mounted first, which is after the record was
+ * written: an empty record of one that was mounted is damage, not half a create. */
+static bool
+never_mounted(int box)
+{
+    return faccessat(box, "work/work", F_OK, AT_SYMLINK_NOFOLLOW) < 0;
+}
+
 static void
 load_one(struct kh_store *store, const char *id,
          void (*each)(void *arg, const struct kh_record *),
@@ -249,7 +278,7 @@ load_one(struct kh_store *store, const char *id,
                 ? -errno
                 : kh_fd_read_file(box, "record", KH_RECORD_SIZE, &data, &size, &err);
 
-    if (r == -ENOENT) {
+    if (r == -ENOENT || (r == 0 && size == 0 && never_mounted(box))) {
         AUTO_FREE char *aside = kh_xasprintf("%s.record", id);
 
         /* Without a record a sandbox was never acknowledged. One whose record was
