@@ -70,7 +70,7 @@ kh_size_parse(const char *text, uint64_t *ret_bytes, struct kh_error *err)
         return kh_fail(err, EINVAL, "'%.40s' is no size (hint: 512M, 1.5G)", text);
     if (!bits && billionths)
         return kh_fail(err, EINVAL, "'%.40s' is no whole number of bytes", text);
-    if (whole > (1ull << 62) >> bits)
+    if (whole > (1ull << 62) >> bits || (whole == (1ull << 62) >> bits && billionths))
         return kh_fail(err, EINVAL, "size '%.40s' is too large", text);
     /* billionths < 2^30, so only the largest unit needs the split. */
     bytes = whole << bits;
