@@ -106,13 +106,26 @@ tests_unit_test_cli_text_LDADD = $(CLI_TEST_LIBS)
 # Fuzz targets. Plain builds replay the corpus in make check; --enable-fuzzing
 # links them with libFuzzer instead.
 FUZZ_TARGETS = \
+	tests/fuzz/fuzz_base64 \
+	tests/fuzz/fuzz_cgroup \
+	tests/fuzz/fuzz_coalesce \
 	tests/fuzz/fuzz_connfile \
 	tests/fuzz/fuzz_frame \
+	tests/fuzz/fuzz_header \
 	tests/fuzz/fuzz_json \
+	tests/fuzz/fuzz_limits \
 	tests/fuzz/fuzz_merge \
+	tests/fuzz/fuzz_mime64 \
+	tests/fuzz/fuzz_notebook \
+	tests/fuzz/fuzz_outputs \
+	tests/fuzz/fuzz_queue \
+	tests/fuzz/fuzz_record \
 	tests/fuzz/fuzz_schema \
+	tests/fuzz/fuzz_strings \
+	tests/fuzz/fuzz_text \
 	tests/fuzz/fuzz_utf8 \
-	tests/fuzz/fuzz_wire
+	tests/fuzz/fuzz_wire \
+	tests/fuzz/fuzz_words
 check_PROGRAMS += $(FUZZ_TARGETS)
 EXTRA_DIST += tests/fuzz/corpus
 if FUZZING
@@ -124,28 +137,70 @@ LINK_FUZZ = $(AM_LDFLAGS)
 TESTS += $(FUZZ_TARGETS)
 endif
 
+tests_fuzz_fuzz_base64_SOURCES = tests/fuzz/fuzz_base64.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_base64_LDADD = $(GATEWAY_TEST_LIBS)
+tests_fuzz_fuzz_base64_LDFLAGS = $(LINK_FUZZ)
+tests_fuzz_fuzz_cgroup_SOURCES = tests/fuzz/fuzz_cgroup.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_cgroup_LDADD = libbase.a
+tests_fuzz_fuzz_cgroup_LDFLAGS = $(LINK_FUZZ)
+tests_fuzz_fuzz_coalesce_SOURCES = tests/fuzz/fuzz_coalesce.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_coalesce_LDADD = $(GATEWAY_TEST_LIBS)
+tests_fuzz_fuzz_coalesce_LDFLAGS = $(LINK_FUZZ)
 tests_fuzz_fuzz_connfile_SOURCES = tests/fuzz/fuzz_connfile.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_connfile_LDADD = $(JUPYTER_TEST_LIBS)
 tests_fuzz_fuzz_connfile_LDFLAGS = $(LINK_FUZZ)
 tests_fuzz_fuzz_frame_SOURCES = tests/fuzz/fuzz_frame.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_frame_LDADD = $(JUPYTER_TEST_LIBS)
 tests_fuzz_fuzz_frame_LDFLAGS = $(LINK_FUZZ)
+tests_fuzz_fuzz_header_SOURCES = tests/fuzz/fuzz_header.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_header_LDADD = $(JUPYTER_TEST_LIBS)
+tests_fuzz_fuzz_header_LDFLAGS = $(LINK_FUZZ)
 tests_fuzz_fuzz_json_SOURCES = tests/fuzz/fuzz_json.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_json_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
 tests_fuzz_fuzz_json_LDADD = $(JUPYTER_TEST_LIBS)
 tests_fuzz_fuzz_json_LDFLAGS = $(LINK_FUZZ)
+tests_fuzz_fuzz_limits_SOURCES = tests/fuzz/fuzz_limits.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_limits_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
+tests_fuzz_fuzz_limits_LDADD = $(GATEWAY_TEST_LIBS)
+tests_fuzz_fuzz_limits_LDFLAGS = $(LINK_FUZZ)
 tests_fuzz_fuzz_merge_SOURCES = tests/fuzz/fuzz_merge.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_merge_LDADD = libinit.a liblink.a libbase.a
 tests_fuzz_fuzz_merge_LDFLAGS = $(LINK_FUZZ)
+tests_fuzz_fuzz_mime64_SOURCES = tests/fuzz/fuzz_mime64.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_mime64_LDADD = $(CLI_TEST_LIBS)
+tests_fuzz_fuzz_mime64_LDFLAGS = $(LINK_FUZZ)
+tests_fuzz_fuzz_notebook_SOURCES = tests/fuzz/fuzz_notebook.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_notebook_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
+tests_fuzz_fuzz_notebook_LDADD = $(CLI_TEST_LIBS)
+tests_fuzz_fuzz_notebook_LDFLAGS = $(LINK_FUZZ)
+tests_fuzz_fuzz_outputs_SOURCES = tests/fuzz/fuzz_outputs.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_outputs_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
+tests_fuzz_fuzz_outputs_LDADD = $(CLI_TEST_LIBS)
+tests_fuzz_fuzz_outputs_LDFLAGS = $(LINK_FUZZ)
+tests_fuzz_fuzz_queue_SOURCES = tests/fuzz/fuzz_queue.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_queue_LDADD = libinit.a liblink.a libbase.a
+tests_fuzz_fuzz_queue_LDFLAGS = $(LINK_FUZZ)
+tests_fuzz_fuzz_record_SOURCES = tests/fuzz/fuzz_record.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_record_LDADD = libhost.a liblink.a libbase.a $(SECCOMP_LIBS)
+tests_fuzz_fuzz_record_LDFLAGS = $(LINK_FUZZ)
 tests_fuzz_fuzz_schema_SOURCES = tests/fuzz/fuzz_schema.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_schema_LDADD = $(JUPYTER_TEST_LIBS)
 tests_fuzz_fuzz_schema_LDFLAGS = $(LINK_FUZZ)
+tests_fuzz_fuzz_strings_SOURCES = tests/fuzz/fuzz_strings.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_strings_LDADD = libinit.a liblink.a libbase.a
+tests_fuzz_fuzz_strings_LDFLAGS = $(LINK_FUZZ)
+tests_fuzz_fuzz_text_SOURCES = tests/fuzz/fuzz_text.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_text_LDADD = $(CLI_TEST_LIBS)
+tests_fuzz_fuzz_text_LDFLAGS = $(LINK_FUZZ)
 tests_fuzz_fuzz_utf8_SOURCES = tests/fuzz/fuzz_utf8.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_utf8_LDADD = $(JUPYTER_TEST_LIBS)
 tests_fuzz_fuzz_utf8_LDFLAGS = $(LINK_FUZZ)
 tests_fuzz_fuzz_wire_SOURCES = tests/fuzz/fuzz_wire.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_wire_LDADD = $(JUPYTER_TEST_LIBS)
 tests_fuzz_fuzz_wire_LDFLAGS = $(LINK_FUZZ)
+tests_fuzz_fuzz_words_SOURCES = tests/fuzz/fuzz_words.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_words_LDADD = $(CLI_TEST_LIBS)
+tests_fuzz_fuzz_words_LDFLAGS = $(LINK_FUZZ)
 
 # kernelhost-init: its pure modules, then the program, driven from outside.
 INIT_TESTS = tests/unit/test_journal tests/unit/test_merge tests/unit/test_queue
