@@ -48,7 +48,7 @@ need_channels(struct kh_kernel *kernel, struct kh_connfile *file, struct kh_erro
                                         .moved = on_moved,
                                         .arg = kernel};
     const struct kh_connfile *other =
-        &kernel->file[kernel->bound[KH_BIND_IPC] ? KH_BIND_IPC : KH_BIND_TCP];
+        kernel->file[kernel->file[KH_BIND_IPC] ? KH_BIND_IPC : KH_BIND_TCP];
 
     if (kernel->channels) {
         memcpy(file->key, other->key, sizeof(file->key));
@@ -81,12 +81,12 @@ kh_kernel_bind(struct kh_kernel *kernel, const struct kh_connfile *file,
     bool fresh = !kernel->channels;
     int r;
 
-    if (kernel->bound[kind]) {
-        *ret_file = &kernel->file[kind];
-        return kh_connfile_is_ipc(file) || !strcmp(file->ip, kernel->file[kind].ip)
+    if (kernel->file[kind]) {
+        *ret_file = kernel->file[kind];
+        return kh_connfile_is_ipc(file) || !strcmp(file->ip, kernel->file[kind]->ip)
                    ? 0
                    : kh_fail(err, EBUSY, "kernel '%s' is bound to '%s' already",
-                             kernel->id, kernel->file[kind].ip);
+                             kernel->id, kernel->file[kind]->ip);
     }
     r = need_channels(kernel, &wanted, err);
     if (r == 0)
@@ -96,10 +96,10 @@ kh_kernel_bind(struct kh_kernel *kernel, const struct kh_connfile *file,
     if (r < 0 && fresh && kernel->channels)
         drop_channels(kernel);
     if (r == 0) {
-        kernel->file[kind] = wanted;
-        kernel->bound[kind] = true;
+        kernel->file[kind] = kh_xcalloc(1, sizeof(wanted));
+        *kernel->file[kind] = wanted;
         kernel->warm = false;
-        *ret_file = &kernel->file[kind];
+        *ret_file = kernel->file[kind];
     }
     kh_connfile_wipe(&wanted);
     return r;
@@ -169,8 +169,9 @@ kh_kernel_unbind(struct kh_kernel *kernel)
         if (kernel->file_path[kind])
             unlinkat(AT_FDCWD, kernel->file_path[kind], 0);
         free(STEAL_PTR(kernel->file_path[kind]));
-        kh_connfile_wipe(&kernel->file[kind]);
-        kernel->bound[kind] = false;
+        if (kernel->file[kind])
+            kh_connfile_wipe(kernel->file[kind]);
+        free(STEAL_PTR(kernel->file[kind]));
     }
     drop_channels(kernel);
 }

@@ -62,9 +62,8 @@ struct kh_kernel {
     unsigned bad;   /* messages of the runner that were not published */
 
     struct kh_channels *channels;
-    struct kh_connfile file[KH_BINDS];
-    bool bound[KH_BINDS];
-    char *file_path[KH_BINDS]; /* connection files written */
+    struct kh_connfile *file[KH_BINDS]; /* NULL: not bound that way */
+    char *file_path[KH_BINDS];          /* connection files written */
     struct kh_sink *sinks;
 };
 

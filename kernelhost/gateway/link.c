@@ -11,6 +11,10 @@
 
 #define READ_SIZE (256 * 1024)
 
+/* What one read brings. All links are in one thread and most are idle: bytes are kept
+ * with a link only while they are no whole frame. */
+static char arrived[READ_SIZE];
+
 struct kh_link {
     struct kh_watch *watch;
     struct kh_timer *later;
@@ -66,43 +70,65 @@ flush(struct kh_link *link)
                      KH_WATCH_READ | (kh_buf_len(&link->out) ? KH_WATCH_WRITE : 0));
 }
 
-/* Hands on every whole frame in the buffer. Returns 0 or -errno in link->why. */
-static int
-dispatch(struct kh_link *link)
+/* Hands on every whole frame in SIZE bytes at DATA. Returns how many bytes those had,
+ * or -errno in link->why. */
+static ssize_t
+dispatch(struct kh_link *link, const char *data, size_t size)
 {
     struct kh_frame frame;
+    size_t used = 0;
 
     while (link->fd >= 0 && !link->doomed) {
-        long n = kh_frame_decode(kh_buf_ptr(&link->in), kh_buf_len(&link->in), &frame,
-                                 &link->why);
+        long n = kh_frame_decode(data + used, size - used, &frame, &link->why);
         int r;
 
         if (n <= 0)
-            return (int)n;
+            return n < 0 ? (ssize_t)n : (ssize_t)used;
         r = link->events.frame(link->events.arg, &frame, &link->why);
         if (r < 0)
             return r;
-        kh_buf_consume(&link->in, (size_t)n);
+        used += (size_t)n;
     }
+    return (ssize_t)used;
+}
+
+/* Behind the part of a frame that came earlier, or else where the rest is kept. */
+static int
+take(struct kh_link *link, size_t size)
+{
+    bool fresh = !kh_buf_len(&link->in);
+    ssize_t used;
+
+    if (!fresh)
+        kh_buf_wrote(&link->in, size);
+    used = fresh ? dispatch(link, arrived, size)
+                 : dispatch(link, kh_buf_ptr(&link->in), kh_buf_len(&link->in));
+    if (used < 0)
+        return (int)used;
+    if (fresh && !link->doomed)
+        kh_buf_add(&link->in, arrived + used, size - (size_t)used);
+    else if (!fresh)
+        kh_buf_consume(&link->in, (size_t)used);
     return 0;
 }
 
-static ssize_t
+static int
 receive(struct kh_link *link)
 {
     ssize_t n;
 
     do
-        n = recv(link->fd, kh_buf_reserve(&link->in, READ_SIZE), READ_SIZE,
-                 MSG_DONTWAIT);
+        n = recv(link->fd,
+                 kh_buf_len(&link->in) ? kh_buf_reserve(&link->in, READ_SIZE) : arrived,
+                 READ_SIZE, MSG_DONTWAIT);
     while (n < 0 && errno == EINTR);
     if (n > 0)
-        kh_buf_wrote(&link->in, (size_t)n);
-    else if (n < 0 && errno != EAGAIN)
-        kh_fail_errno(&link->why, "cannot read from the sandbox");
-    else if (n == 0)
-        kh_fail(&link->why, EPIPE, "the sandbox closed its connection");
-    return n < 0 && errno == EAGAIN ? 1 : n;
+        return take(link, (size_t)n);
+    if (n < 0 && errno == EAGAIN)
+        return 0;
+    if (n < 0)
+        return kh_fail_errno(&link->why, "cannot read from the sandbox");
+    return kh_fail(&link->why, EPIPE, "the sandbox closed its connection");
 }
 
 static void
@@ -115,7 +141,7 @@ on_event(void *arg, unsigned events)
     if (link->fd < 0 || !(events & KH_WATCH_READ))
         return;
     link->dispatching = true;
-    if (receive(link) <= 0 || dispatch(link) < 0)
+    if (receive(link) < 0)
         shut(link);
     if (!link->doomed)
         link->events.batch(link->events.arg);

@@ -6,7 +6,9 @@
 
 #include "base/mem.h"
 
-#define BUCKETS 256u /* a power of two */
+/* Both tables grow on demand: most of thousands of kernels are idle. Powers of two. */
+#define BUCKETS_FIRST 16u
+#define PAST_FIRST    4u
 
 struct past {
     uint64_t id;
@@ -15,24 +17,31 @@ struct past {
 };
 
 struct kh_requests {
-    struct kh_request *bucket[BUCKETS];
+    struct kh_request **bucket;
+    size_t buckets;
     struct kh_request *first, *last;
     size_t count;
     size_t bytes;
-    struct past past[KH_REQUESTS_PAST];
-    size_t past_at; /* the oldest entry, overwritten next */
+    struct past *past;
+    size_t past_size, past_at; /* at: the oldest entry, overwritten next */
 };
 
 static struct kh_request **
 bucket_of(struct kh_requests *requests, uint64_t id)
 {
-    return &requests->bucket[id & (BUCKETS - 1)];
+    return &requests->bucket[id & (requests->buckets - 1)];
 }
 
 struct kh_requests *
 kh_requests_new(void)
 {
-    return kh_xcalloc(1, sizeof(struct kh_requests));
+    struct kh_requests *requests = kh_xcalloc(1, sizeof(*requests));
+
+    requests->buckets = BUCKETS_FIRST;
+    requests->bucket = kh_xcalloc(BUCKETS_FIRST, sizeof(struct kh_request *));
+    requests->past_size = PAST_FIRST;
+    requests->past = kh_xcalloc(PAST_FIRST, sizeof(*requests->past));
+    return requests;
 }
 
 void
@@ -48,9 +57,32 @@ kh_requests_free(struct kh_requests *requests)
         requests->first = request->next;
         free(request);
     }
-    for (i = 0; i < KH_REQUESTS_PAST; i++)
+    for (i = 0; i < requests->past_size; i++)
         free(requests->past[i].header);
+    free(requests->past);
+    free(requests->bucket);
     free(requests);
+}
+
+static void
+put_into_bucket(struct kh_requests *requests, struct kh_request *request)
+{
+    struct kh_request **bucket = bucket_of(requests, request->id);
+
+    request->next_in_bucket = *bucket;
+    *bucket = request;
+}
+
+static void
+grow_buckets(struct kh_requests *requests)
+{
+    struct kh_request *request;
+
+    free(requests->bucket);
+    requests->buckets *= 4;
+    requests->bucket = kh_xcalloc(requests->buckets, sizeof(struct kh_request *));
+    for (request = requests->first; request; request = request->next)
+        put_into_bucket(requests, request);
 }
 
 /* One allocation: the struct, then identities and header. */
@@ -85,7 +117,7 @@ kh_requests_add(struct kh_requests *requests, uint64_t id, enum kh_channel chann
                 size_t ident_count, struct kh_slice header,
                 struct kh_request **ret_request, struct kh_error *err)
 {
-    struct kh_request *request, **bucket = bucket_of(requests, id);
+    struct kh_request *request;
 
     if (requests->count >= KH_REQUESTS_MAX || requests->bytes >= KH_REQUESTS_BYTES)
         return kh_fail(err, ENOBUFS, "%zu requests wait for this kernel already",
@@ -96,8 +128,9 @@ kh_requests_add(struct kh_requests *requests, uint64_t id, enum kh_channel chann
     request->id = id;
     request->channel = channel;
     request->row = row;
-    request->next_in_bucket = *bucket;
-    *bucket = request;
+    if (requests->count >= requests->buckets)
+        grow_buckets(requests);
+    put_into_bucket(requests, request);
     request->prev = requests->last;
     if (requests->last)
         requests->last->next = request;
@@ -134,7 +167,7 @@ kh_requests_parent(struct kh_requests *requests, uint64_t id)
 
     if (request)
         return request->header;
-    for (i = 0; id && i < KH_REQUESTS_PAST; i++)
+    for (i = 0; id && i < requests->past_size; i++)
         if (requests->past[i].id == id)
             return (struct kh_slice){requests->past[i].header, requests->past[i].size};
     return (struct kh_slice){NULL, 0};
@@ -160,17 +193,34 @@ unlink_request(struct kh_requests *requests, struct kh_request *request)
     requests->bytes -= request->bytes;
 }
 
+/* The ring is full, and has its oldest at place 0, since it was never overwritten. */
+static void
+grow_past(struct kh_requests *requests)
+{
+    size_t old = requests->past_size;
+
+    requests->past_size *= 2;
+    requests->past =
+        kh_xrealloc(requests->past, requests->past_size * sizeof(*requests->past));
+    memset(requests->past + old, 0, old * sizeof(*requests->past));
+    requests->past_at = old;
+}
+
 void
 kh_requests_finish(struct kh_requests *requests, struct kh_request *request)
 {
-    struct past *past = &requests->past[requests->past_at];
+    struct past *past;
 
+    if (requests->past[requests->past_at].header &&
+        requests->past_size < KH_REQUESTS_PAST)
+        grow_past(requests);
+    past = &requests->past[requests->past_at];
     unlink_request(requests, request);
     free(past->header);
     past->id = request->id;
     past->size = request->header.size;
     past->header = kh_xmemdup(request->header.data, request->header.size);
-    requests->past_at = (requests->past_at + 1) % KH_REQUESTS_PAST;
+    requests->past_at = (requests->past_at + 1) % requests->past_size;
     free(request);
 }
 

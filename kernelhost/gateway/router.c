@@ -76,8 +76,7 @@ on_connect(const struct call *call)
     struct kh_buf content = KH_BUF_INIT;
 
     kh_reply_connect(
-        &content,
-        &kernel->file[kernel->bound[KH_BIND_TCP] ? KH_BIND_TCP : KH_BIND_IPC]);
+        &content, kernel->file[kernel->file[KH_BIND_TCP] ? KH_BIND_TCP : KH_BIND_IPC]);
     answer(call, &content);
 }
 

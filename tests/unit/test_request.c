@@ -104,6 +104,32 @@ limits(void)
 }
 
 static void
+window(void)
+{
+    struct kh_requests *requests = kh_requests_new();
+    char header[16];
+    uint64_t id;
+    unsigned known = 0;
+
+    for (id = 1; id <= 1000; id++) {
+        snprintf(header, sizeof(header), "%u", (unsigned)id);
+        kh_requests_finish(requests, add(requests, id, header));
+        if (id == 100)
+            ok(parent_is(requests, 1, "1") && parent_is(requests, 100, "100"),
+               "the first parents are kept while there are few");
+    }
+    for (id = 1; id <= 1000; id++) {
+        snprintf(header, sizeof(header), "%u", (unsigned)id);
+        known += parent_is(requests, id, header);
+    }
+    is_int(known, KH_REQUESTS_PAST, "as many as that are kept");
+    ok(parent_is(requests, 1000, "1000") && parent_is(requests, 745, "745") &&
+           parent_is(requests, 744, ""),
+       "the newest ones");
+    kh_requests_free(requests);
+}
+
+static void
 sinks(void)
 {
     struct kh_requests *requests = kh_requests_new();
@@ -123,6 +149,7 @@ main(void)
     one_request();
     order();
     limits();
+    window();
     sinks();
     return done();
 }
