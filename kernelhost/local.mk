@@ -7,7 +7,8 @@ noinst_LIBRARIES += libcli.a
 libcli_a_SOURCES = \
 	kernelhost/cli/base64.c kernelhost/cli/base64.h kernelhost/cli/cli.h \
 	kernelhost/cli/connect.c kernelhost/cli/create.c kernelhost/cli/doctor.c \
-	kernelhost/cli/doctor.h kernelhost/cli/doctor_cgroup.c \
+	kernelhost/cli/doctor.h kernelhost/cli/doctor_capacity.c \
+	kernelhost/cli/doctor_cgroup.c \
 	kernelhost/cli/doctor_kernel.c kernelhost/cli/doctor_state.c \
 	kernelhost/cli/exec.c kernelhost/cli/help.c kernelhost/cli/http.c \
 	kernelhost/cli/http.h kernelhost/cli/image.c kernelhost/cli/jupyterdir.c \
@@ -58,6 +59,7 @@ libgateway_a_CFLAGS = $(gateway_cflags)
 libgateway_a_SOURCES = \
 	kernelhost/gateway/base64.c kernelhost/gateway/base64.h \
 	kernelhost/gateway/broker.c kernelhost/gateway/broker.h \
+	kernelhost/gateway/room.c kernelhost/gateway/room.h \
 	kernelhost/gateway/channels.c kernelhost/gateway/channels.h \
 	kernelhost/gateway/coalesce.c kernelhost/gateway/coalesce.h \
 	kernelhost/gateway/confine.c kernelhost/gateway/confine.h \

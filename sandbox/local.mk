@@ -7,7 +7,7 @@ EXTRA_DIST += sandbox/image/build sandbox/image/default.packages \
 noinst_LIBRARIES += libhost.a
 libhost_a_SOURCES = \
 	sandbox/host/box.c sandbox/host/box.h \
-	sandbox/host/boxes.c sandbox/host/boxes.h \
+	sandbox/host/admission.c sandbox/host/admission.h sandbox/host/boxes.c sandbox/host/boxes.h \
 	sandbox/host/broker.c sandbox/host/broker.h \
 	sandbox/host/cgroup.c sandbox/host/cgroup.h \
 	sandbox/host/cgroup_find.c sandbox/host/cgroup_find.h \

@@ -2,7 +2,8 @@
 # no privileges; ./dev test runs everything.
 EXTRA_DIST += tests/tap.h tests/requirements.txt
 
-UNIT_TESTS = tests/unit/test_base tests/unit/test_broker tests/unit/test_cgroup \
+UNIT_TESTS = tests/unit/test_admission tests/unit/test_base \
+	tests/unit/test_broker tests/unit/test_cgroup \
 	tests/unit/test_frame tests/unit/test_host tests/unit/test_store \
 	tests/unit/test_watch
 check_PROGRAMS += $(UNIT_TESTS)
@@ -16,6 +17,8 @@ tests_unit_test_cgroup_SOURCES = tests/unit/test_cgroup.c
 tests_unit_test_cgroup_LDADD = libbase.a
 tests_unit_test_frame_SOURCES = tests/unit/test_frame.c
 tests_unit_test_frame_LDADD = liblink.a libbase.a
+tests_unit_test_admission_SOURCES = tests/unit/test_admission.c
+tests_unit_test_admission_LDADD = libhost.a liblink.a libbase.a $(SECCOMP_LIBS)
 tests_unit_test_store_SOURCES = tests/unit/test_store.c
 tests_unit_test_store_LDADD = libhost.a liblink.a libbase.a $(SECCOMP_LIBS)
 tests_unit_test_host_SOURCES = tests/unit/test_host.c
@@ -265,6 +268,7 @@ tests_unit_test_request_LDADD = $(GATEWAY_TEST_LIBS)
 # The whole, through public clients. Run by ./dev test system.
 EXTRA_DIST += tests/data/notebooks tests/system/api.py tests/system/notebooks.py \
 	tests/system/talk.py tests/system/test_bench.py tests/system/test_abuse.py tests/system/test_abuse_http.py \
+	tests/system/test_admission.py \
 	tests/system/test_cli.py tests/system/test_cli_errors.py \
 	tests/system/test_clients.py tests/system/test_death.py tests/system/test_host.py \
 	tests/system/test_kernel_test.py tests/system/test_managers.py \
@@ -274,7 +278,7 @@ EXTRA_DIST += tests/data/notebooks tests/system/api.py tests/system/notebooks.py
 BENCH_TOOLS = tests/bench/client tests/bench/life tests/bench/null-kernel
 check_PROGRAMS += $(BENCH_TOOLS)
 EXTRA_DIST += tests/bench/bench.py tests/bench/blocking.py tests/bench/kernels.py \
-	tests/bench/report.py
+	tests/bench/report.py tests/bench/scale.py
 .PHONY: bench-tools
 bench-tools: $(BENCH_TOOLS)
 BENCH_LIBS = $(JUPYTER_TEST_LIBS) $(ZMQ_LIBS)

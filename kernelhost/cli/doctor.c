@@ -26,6 +26,7 @@ static const struct {
     {"seccomp", kh_fact_seccomp},
     {"landlock", kh_fact_landlock},
     {"descriptors", kh_fact_descriptors},
+    {"capacity", kh_fact_capacity},
     {"system user", kh_fact_user},
     {"programs", kh_fact_programs},
     {"default image", kh_fact_image},

@@ -33,6 +33,8 @@ void kh_finding_bad(struct kh_finding *finding, enum kh_finding_level level,
 /* doctor_kernel.c */
 kh_fact_fn kh_fact_root, kh_fact_kernel, kh_fact_namespaces, kh_fact_time_namespace,
     kh_fact_seccomp, kh_fact_landlock, kh_fact_descriptors;
+/* doctor_capacity.c */
+kh_fact_fn kh_fact_capacity;
 /* doctor_cgroup.c */
 kh_fact_fn kh_fact_cgroups, kh_fact_cgroup_kill;
 /* doctor_state.c */

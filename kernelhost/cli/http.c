@@ -257,8 +257,8 @@ host_refused(struct request *r)
 {
     static const struct {
         int status, code;
-    } map[] = {{400, EINVAL}, {404, ENOENT},   {405, ENOSYS},
-               {409, EEXIST}, {413, EMSGSIZE}, {503, EAGAIN}};
+    } map[] = {{400, EINVAL},   {404, ENOENT}, {405, ENOSYS}, {409, EEXIST},
+               {413, EMSGSIZE}, {503, EAGAIN}, {507, ENOSPC}};
     AUTO_JSON json_t *answer =
         json_loadb(kh_buf_ptr(&r->in), kh_buf_len(&r->in), 0, NULL);
     const char *message = kh_http_text(answer, "message");

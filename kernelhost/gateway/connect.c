@@ -11,6 +11,7 @@
 #include "base/fd.h"
 #include "base/mem.h"
 #include "kernelhost/gateway/kernel_own.h"
+#include "kernelhost/gateway/room.h"
 #include "protocol/jupyter/reply.h"
 
 static void
@@ -88,7 +89,9 @@ kh_kernel_bind(struct kh_kernel *kernel, const struct kh_connfile *file,
                    : kh_fail(err, EBUSY, "kernel '%s' is bound to '%s' already",
                              kernel->id, kernel->file[kind]->ip);
     }
-    r = need_channels(kernel, &wanted, err);
+    r = fresh ? kh_room_need(KH_ROOM_ENDPOINTS, err) : 0;
+    if (r == 0)
+        r = need_channels(kernel, &wanted, err);
     if (r == 0)
         r = kh_channels_bind(kernel->channels, &wanted, bind_prefix, err);
     if (r == 0 && kernel->life == KH_LIFE_DEAD)

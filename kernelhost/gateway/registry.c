@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "kernelhost/gateway/broker.h"
+#include "kernelhost/gateway/room.h"
 
 #define IMAGE_PRESET "default"
 
@@ -235,8 +236,14 @@ kh_registry_create(struct kh_registry *registry, const char *name, const char *i
 {
     struct kh_broker_request request = {.type = KH_BROKER_CREATE, .limits = *limits};
     struct change *change = kh_xcalloc(1, sizeof(*change));
+    struct kh_error err;
     unsigned nonce;
 
+    if (kh_room_need(1, &err) < 0) {
+        fn(arg, NULL, &err);
+        free(change);
+        return;
+    }
     kh_random(&nonce, sizeof(nonce));
     if (*name)
         snprintf(request.name, sizeof(request.name), "%s", name);

@@ -13,6 +13,7 @@
 #include "kernelhost/gateway/kernel.h"
 #include "kernelhost/gateway/link.h"
 #include "kernelhost/gateway/loop.h"
+#include "kernelhost/gateway/room.h"
 #include "kernelhost/gateway/sandbox_own.h"
 #include "protocol/link/init.h"
 
@@ -260,6 +261,10 @@ kh_sandbox_up(struct kh_sandbox *sandbox, kh_sandbox_fn *fn, void *arg)
         fn(arg, &err);
         return;
     case KH_PHASE_STOPPED:
+        if (kh_room_need(1, &err) < 0) {
+            fn(arg, &err);
+            return;
+        }
         sandbox->phase = KH_PHASE_STARTING;
         wait_for(&sandbox->ups, fn, arg);
         kh_broker_call_name(sandbox->gateway->broker, KH_BROKER_START,

@@ -136,8 +136,13 @@ begin(struct kh_host *host, struct kh_box *box, struct kh_error *err)
 int
 kh_box_start(struct kh_host *host, struct kh_box *box, struct kh_error *err)
 {
-    int r = begin(host, box, err);
+    int r = box->phase == KH_BOX_STOPPED
+                ? kh_admission_check(&host->admission, host->store.state, host->running,
+                                     err)
+                : 0;
 
+    if (r == 0)
+        r = begin(host, box, err);
     return r < 0 ? r : kh_store_save(&host->store, &box->record, err);
 }
 
@@ -155,6 +160,8 @@ kh_box_create(struct kh_host *host, const char *name, const char *image,
     r = kh_limits_check(&record.limits, err);
     if (r == 0)
         r = kh_image_find(&host->store, image, record.image_id, err);
+    if (r == 0)
+        r = kh_admission_check(&host->admission, host->store.state, host->running, err);
     if (r < 0)
         return r;
     snprintf(record.name, sizeof(record.name), "%s", name);

@@ -395,3 +395,14 @@ kh_cgroups_remove_parents(struct kh_cgroups *groups)
             (void)unlinkat(top, groups->key, AT_REMOVEDIR);
     }
 }
+
+int
+kh_cgroups_bound(struct kh_cgroups *groups, uint64_t memory, struct kh_error *err)
+{
+    const char *file =
+        groups->v2[KH_CGROUP_MEMORY] ? "memory.max" : "memory.limit_in_bytes";
+    char text[32];
+
+    snprintf(text, sizeof(text), "%" PRIu64, memory);
+    return put(groups->parent[KH_CGROUP_MEMORY], file, text, err);
+}

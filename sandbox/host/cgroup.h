@@ -69,6 +69,10 @@ int kh_cgroup_remove(struct kh_cgroups *groups, const char *id, struct kh_error 
 /* Kills and removes what an earlier host left below the parents. */
 void kh_cgroups_sweep(struct kh_cgroups *groups);
 
+/* All sandboxes together get at most MEMORY bytes. What they fill beyond that ends one
+ * of their processes, and none of the machine's. */
+int kh_cgroups_bound(struct kh_cgroups *groups, uint64_t memory, struct kh_error *err);
+
 /* Removes the parent directories again, those that nothing is in. */
 void kh_cgroups_remove_parents(struct kh_cgroups *groups);
 

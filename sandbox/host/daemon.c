@@ -235,9 +235,27 @@ clean_descriptors(void)
         close(fd);
 }
 
+/* Their limits together may be more than there is. */
+static void
+bound_sandboxes(struct kh_host *host)
+{
+    uint64_t reserve = host->admission.reserve;
+    struct kh_error err = {0};
+    struct kh_room room;
+    int r = kh_room_read(&room, &err);
+
+    if (r == 0 && !reserve)
+        reserve = kh_room_reserve(room.memory_total);
+    if (r == 0 && reserve < room.memory_total)
+        r = kh_cgroups_bound(host->groups, room.memory_total - reserve, &err);
+    if (r < 0)
+        kh_log(KH_LOG_WARN, "all sandboxes together have no memory limit: %s",
+               err.text);
+}
+
 int
 kh_daemon_serve(const char *state, const char *kit, const char *gateway,
-                uint32_t id_base)
+                uint32_t id_base, const struct kh_admission *admission)
 {
     static struct daemon d;
     struct kh_error err = {0};
@@ -261,6 +279,8 @@ kh_daemon_serve(const char *state, const char *kit, const char *gateway,
         kh_log(KH_LOG_ERROR, "%s", err.text);
         return 1;
     }
+    d.host.admission = *admission;
+    bound_sandboxes(&d.host);
     d.host.box_ended = box_ended;
     d.host.owner = &d;
     write_pid(&d.host.store);

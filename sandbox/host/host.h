@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "sandbox/host/admission.h"
 #include "sandbox/host/boxes.h"
 #include "sandbox/host/cgroup.h"
 #include "sandbox/host/filter.h"
@@ -23,6 +24,7 @@ struct kh_host {
     char mount_point[KH_STATE_PATH_MAX + 8];
     uint32_t id_base;
     uint8_t slots[KH_IDMAP_SLOTS / 8]; /* bit set: in use */
+    struct kh_admission admission;
     struct kh_boxes boxes;
     unsigned running; /* boxes with processes */
     /* A box was stopped or has ended (status as of waitpid, or KH_STATUS_UNKNOWN),

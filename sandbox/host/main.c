@@ -1,5 +1,6 @@
 /* kernelhostd: the privileged process. One thread, epoll and signalfd; no network
  * byte, no JSON, no ZeroMQ ever reaches it. See doc/architecture.md. */
+#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,8 +15,27 @@ usage(FILE *out)
 {
     fputs(
         "usage: kernelhostd [--state DIR] [--kit DIR] [--gateway FILE] [--id-base N]\n"
+        "                   [--max-sandboxes N] [--memory-reserve BYTES]\n"
         "Started by `kernelhost serve`. Runs in the foreground; SIGTERM ends it.\n",
         out);
+}
+
+static int
+read_admission(int option, const char *text, struct kh_admission *admission)
+{
+    char *end;
+    unsigned long long value = strtoull(text, &end, 10);
+
+    if (*text < '1' || *text > '9' || *end) {
+        kh_log(KH_LOG_ERROR, "--%s must be a number above 0",
+               option == 'm' ? "max-sandboxes" : "memory-reserve");
+        return -EINVAL;
+    }
+    if (option == 'r')
+        admission->reserve = value;
+    else
+        admission->max = value < KH_IDMAP_SLOTS ? (unsigned)value : KH_IDMAP_SLOTS;
+    return 0;
 }
 
 int
@@ -26,12 +46,15 @@ main(int argc, char **argv)
         {"kit", required_argument, NULL, 'k'},
         {"gateway", required_argument, NULL, 'g'},
         {"id-base", required_argument, NULL, 'i'},
+        {"max-sandboxes", required_argument, NULL, 'm'},
+        {"memory-reserve", required_argument, NULL, 'r'},
         {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0},
     };
     const char *state = getenv("KERNELHOST_STATE"), *kit = KH_KITDIR;
     const char *gateway = KH_LIBEXECDIR "/kernelhost-gateway";
     unsigned long id_base = KH_IDMAP_BASE;
+    struct kh_admission admission = {.max = KH_IDMAP_SLOTS};
     char *end = NULL;
     int c;
 
@@ -49,6 +72,11 @@ main(int argc, char **argv)
             break;
         case 'i':
             id_base = strtoul(optarg, &end, 0);
+            break;
+        case 'm':
+        case 'r':
+            if (read_admission(c, optarg, &admission) < 0)
+                return 2;
             break;
         case 'h':
             usage(stdout);
@@ -72,5 +100,5 @@ main(int argc, char **argv)
         kh_log(KH_LOG_ERROR, "kernelhostd needs root (hint: sudo kernelhost serve)");
         return 1;
     }
-    return kh_daemon_serve(state, kit, gateway, (uint32_t)id_base);
+    return kh_daemon_serve(state, kit, gateway, (uint32_t)id_base, &admission);
 }

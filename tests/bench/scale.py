@@ -71,7 +71,9 @@ def value_of(lines):
 def run(host, number, create=None):
     """Runs a cell in sandbox NUMBER; returns the seconds it took, or None."""
     begun = time.perf_counter()
-    body = {"code": f"{number} + 1"} | ({"create": create} if create is not None else {})
+    body = {"code": f"{number} + 1"}
+    if create is not None:
+        body["create"] = create
     status, lines = ask(host, "POST", f"/v1/sandboxes/scale-{number}/run", body)
     if value_of(lines) == str(number + 1):
         return time.perf_counter() - begun
@@ -128,8 +130,8 @@ def bind(host, context, number):
 
 
 def children(pid):
-    return [int(c) for task in os.listdir(f"/proc/{pid}/task")
-            for c in pathlib.Path(f"/proc/{pid}/task/{task}/children").read_text().split()]
+    tasks = pathlib.Path(f"/proc/{pid}/task").iterdir()
+    return [int(c) for task in tasks for c in (task / "children").read_text().split()]
 
 
 def name_of(pid):
@@ -246,7 +248,7 @@ def main(count, bound):
     left = [name for name in map(name_of, after) if name.startswith("kernelhost-i")]
     disks = os.listdir(host.state / "sandboxes") + os.listdir(host.state / "trash")
     groups = subprocess.run(["find", "/sys/fs/cgroup", "-path", "*/kernelhost/*/*",
-                             "-type", "d"], capture_output=True, text=True).stdout.split()
+                             "-type", "d"], capture_output=True, text=True).stdout
     print(f"left over: {len(left)} processes, {len(disks)} disks")
     if left or disks:
         failed(f"left over: {left[:5]} {disks[:5]} {len(groups)}")
