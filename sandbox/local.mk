@@ -6,6 +6,7 @@ EXTRA_DIST += sandbox/image/build sandbox/image/default.packages \
 
 noinst_LIBRARIES += libhost.a
 libhost_a_SOURCES = \
+	sandbox/host/birth.c sandbox/host/birth.h \
 	sandbox/host/box.c sandbox/host/box.h \
 	sandbox/host/admission.c sandbox/host/admission.h sandbox/host/boxes.c sandbox/host/boxes.h \
 	sandbox/host/broker.c sandbox/host/broker.h \
@@ -13,6 +14,7 @@ libhost_a_SOURCES = \
 	sandbox/host/cgroup_find.c sandbox/host/cgroup_find.h \
 	sandbox/host/child.c sandbox/host/child.h \
 	sandbox/host/daemon.c sandbox/host/daemon.h \
+	sandbox/host/fields.c sandbox/host/fields.h \
 	sandbox/host/filter.c sandbox/host/filter.h sandbox/host/filter_table.h \
 	sandbox/host/gateway.c sandbox/host/gateway.h \
 	sandbox/host/host.c sandbox/host/host.h \

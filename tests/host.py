@@ -90,7 +90,7 @@ class Host:
             self.process = None
 
     def kill(self):
-        """Ends it as a power cut would."""
+        """Ends kernelhostd at once; its sandboxes go on."""
         if self.process is not None:
             self.process.kill()
             self.process.wait()

@@ -11,8 +11,6 @@ TESTS += $(UNIT_TESTS)
 
 tests_unit_test_base_SOURCES = tests/unit/test_base.c
 tests_unit_test_base_LDADD = libbase.a
-tests_unit_test_broker_SOURCES = tests/unit/test_broker.c
-tests_unit_test_broker_LDADD = libhost.a liblink.a libbase.a $(SECCOMP_LIBS)
 tests_unit_test_cgroup_SOURCES = tests/unit/test_cgroup.c
 tests_unit_test_cgroup_LDADD = libbase.a
 tests_unit_test_frame_SOURCES = tests/unit/test_frame.c
@@ -35,9 +33,8 @@ EXTRA_DIST += examples/run_notebook.py tests/peer/build tests/peer/requirements.
 	tests/structure/test_binaries.sh tests/structure/test_files.sh \
 	tests/structure/test_includes.sh tests/structure/test_man.sh \
 	tests/tools/analysis tests/tools/analysis.h tests/tools/cppcheck.cfg \
-	tests/tools/dist tests/tools/each.sh tests/tools/fuzz \
-	tests/tools/sanitizers tests/tools/threads tests/tools/threads.supp \
-	tests/tools/unit tests/tools/valgrind
+	tests/tools/dist tests/tools/each.sh tests/tools/fuzz tests/tools/sanitizers \
+	tests/tools/threads tests/tools/threads.supp tests/tools/unit tests/tools/valgrind
 
 # The jupyter library: one program a module; cases as files under tests/data.
 JUPYTER_TESTS = \
@@ -114,7 +111,6 @@ tests_unit_test_cli_text_LDADD = $(CLI_TEST_LIBS)
 # links them with libFuzzer instead.
 FUZZ_TARGETS = \
 	tests/fuzz/fuzz_base64 \
-	tests/fuzz/fuzz_broker \
 	tests/fuzz/fuzz_cgroup \
 	tests/fuzz/fuzz_coalesce \
 	tests/fuzz/fuzz_connfile \
@@ -148,9 +144,6 @@ endif
 tests_fuzz_fuzz_base64_SOURCES = tests/fuzz/fuzz_base64.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_base64_LDADD = $(GATEWAY_TEST_LIBS)
 tests_fuzz_fuzz_base64_LDFLAGS = $(LINK_FUZZ)
-tests_fuzz_fuzz_broker_SOURCES = tests/fuzz/fuzz_broker.c $(FUZZ_MAIN)
-tests_fuzz_fuzz_broker_LDADD = libhost.a liblink.a libbase.a $(SECCOMP_LIBS)
-tests_fuzz_fuzz_broker_LDFLAGS = $(LINK_FUZZ)
 tests_fuzz_fuzz_cgroup_SOURCES = tests/fuzz/fuzz_cgroup.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_cgroup_LDADD = libbase.a
 tests_fuzz_fuzz_cgroup_LDFLAGS = $(LINK_FUZZ)
@@ -267,8 +260,9 @@ tests_unit_test_request_LDADD = $(GATEWAY_TEST_LIBS)
 
 # The whole, through public clients. Run by ./dev test system.
 EXTRA_DIST += tests/data/notebooks tests/system/api.py tests/system/notebooks.py \
-	tests/system/talk.py tests/system/test_bench.py tests/system/test_abuse.py tests/system/test_abuse_http.py \
-	tests/system/test_admission.py \
+	tests/system/talk.py tests/system/test_bench.py tests/system/test_abuse.py \
+	tests/system/test_abuse_http.py tests/system/test_admission.py \
+	tests/system/test_adopt.py \
 	tests/system/test_cli.py tests/system/test_cli_errors.py \
 	tests/system/test_clients.py tests/system/test_death.py tests/system/test_host.py \
 	tests/system/test_kernel_test.py tests/system/test_managers.py \

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "protocol/link/init.h"
 #include "sandbox/host/image.h"
@@ -32,15 +33,6 @@ box_new(struct kh_host *host, const struct kh_record *record)
     kh_id_text(record->id, box->id);
     kh_boxes_add(&host->boxes, box);
     return box;
-}
-
-void
-kh_box_adopt(struct kh_host *host, const struct kh_record *record)
-{
-    struct kh_box *box = box_new(host, record);
-
-    box->phase = KH_BOX_STOPPED;
-    box->record.state = KH_SANDBOX_STOPPED;
 }
 
 struct kh_box *
@@ -85,26 +77,54 @@ make_plan(struct kh_host *host, struct kh_box *box, struct kh_plan **ret_plan,
 static void init_ended(struct kh_process *process, int status);
 
 static int
+note_birth(struct kh_host *host, struct kh_box *box, pid_t pid, uint32_t id_first,
+           struct kh_error *err)
+{
+    int r;
+
+    box->birth = (struct kh_birth){
+        .slot = box->slot, .id_first = id_first, .started = (uint64_t)time(NULL)};
+    memcpy(box->birth.kit, host->kit_version, sizeof(box->birth.kit));
+    r = kh_birth_note(&box->birth, pid, err);
+    return r < 0 ? r
+                 : kh_store_save_birth(&host->store, box->record.id, &box->birth, err);
+}
+
+static int
 launch(struct kh_host *host, struct kh_box *box, struct kh_error *err)
 {
     AUTO(kh_plan) struct kh_plan *plan = NULL;
     int r = make_plan(host, box, &plan, err);
-    int pidfd = -1;
+    AUTO_FD int pidfd = -1;
     pid_t pid = 0;
 
-    if (r == 0)
-        r = kh_cgroup_create(host->groups, box->id, &box->record.limits, err);
+    if (!plan)
+        return r;
+    r = kh_cgroup_create(host->groups, box->id, &box->record.limits, err);
     if (r < 0)
         return r;
     r = kh_spawn(plan, host->groups, box->id, &pid, &pidfd, err);
     if (r == 0) {
-        r = kh_process_watch(&box->process, pid, pidfd, init_ended, box, err);
+        r = note_birth(host, box, pid, plan->id_first, err);
+        if (r == 0)
+            r = kh_process_watch(&box->process, pid, STEAL_FD(pidfd), init_ended, box,
+                                 err);
         if (r < 0)
             kh_spawn_undo(host->groups, box->id, pid);
     }
     if (r < 0)
         (void)kh_cgroup_remove(host->groups, box->id, NULL);
     return r;
+}
+
+static void
+set_running(struct kh_host *host, struct kh_box *box)
+{
+    box->phase = KH_BOX_RUNNING;
+    box->record.state = KH_SANDBOX_RUNNING;
+    box->record.started = box->birth.started;
+    memset(&box->last_usage, 0, sizeof(box->last_usage));
+    host->running++;
 }
 
 static int
@@ -125,12 +145,63 @@ begin(struct kh_host *host, struct kh_box *box, struct kh_error *err)
         kh_host_give_slot(host, box->slot);
         return kh_fail_in(err, "cannot start sandbox '%s'", box->record.name);
     }
-    box->phase = KH_BOX_RUNNING;
-    box->record.state = KH_SANDBOX_RUNNING;
-    box->record.started = (uint64_t)time(NULL);
-    memset(&box->last_usage, 0, sizeof(box->last_usage));
-    host->running++;
+    set_running(host, box);
     return 0;
+}
+
+/* One that an earlier host started. What its birth claims was checked; the ids must
+ * be free, too: two of one range could reach each other. */
+static int
+claim(struct kh_host *host, struct kh_box *box, struct kh_error *err)
+{
+    struct kh_birth *birth = &box->birth;
+    int r = kh_store_load_birth(&host->store, box->record.id, birth, err);
+    int pidfd;
+
+    if (r < 0)
+        return r;
+    box->record.started = birth->started;
+    pidfd = kh_birth_claim(birth, host->groups, box->id, err);
+    if (pidfd < 0)
+        return pidfd;
+    r = kh_host_retake_slot(host, birth->slot, birth->id_first, err);
+    if (r < 0) {
+        (void)kh_sys_pidfd_signal(pidfd, SIGKILL);
+        close(pidfd);
+        return r;
+    }
+    box->slot = birth->slot;
+    r = kh_process_watch(&box->process, (pid_t)birth->pid, pidfd, init_ended, box, err);
+    if (r < 0)
+        kh_host_give_slot(host, box->slot);
+    return r;
+}
+
+void
+kh_box_adopt(struct kh_host *host, const struct kh_record *record)
+{
+    struct kh_box *box;
+    struct kh_error err = {0};
+    int r;
+
+    if (kh_box_find(host, record->name)) {
+        kh_log(KH_LOG_ERROR, "two records have the name '%s', one is left alone",
+               record->name);
+        return;
+    }
+    box = box_new(host, record);
+    r = claim(host, box, &err);
+    if (r == 0) {
+        set_running(host, box);
+        return;
+    }
+    box->record.state = KH_SANDBOX_STOPPED;
+    if (r == -ENOENT)
+        return;
+    kh_log(r == -ESRCH ? KH_LOG_INFO : KH_LOG_ERROR, "sandbox is stopped name=%s: %s",
+           record->name, err.text);
+    if (kh_store_save(&host->store, &box->record, &err) == 0)
+        kh_store_drop_birth(&host->store, record->id);
 }
 
 int
@@ -141,9 +212,7 @@ kh_box_start(struct kh_host *host, struct kh_box *box, struct kh_error *err)
                                      err)
                 : 0;
 
-    if (r == 0)
-        r = begin(host, box, err);
-    return r < 0 ? r : kh_store_save(&host->store, &box->record, err);
+    return r < 0 ? r : begin(host, box, err);
 }
 
 int
@@ -168,7 +237,7 @@ kh_box_create(struct kh_host *host, const char *name, const char *image,
     snprintf(record.image, sizeof(record.image), "%s", image);
     kh_random(record.id, sizeof(record.id));
     record.created = record.started = (uint64_t)time(NULL);
-    r = kh_store_create(&host->store, &record, err);
+    r = kh_store_prepare(&host->store, record.id, name, err);
     if (r < 0)
         return r;
     box = box_new(host, &record);
@@ -177,6 +246,11 @@ kh_box_create(struct kh_host *host, const char *name, const char *image,
         (void)kh_store_discard(&host->store, &record, NULL);
         (void)kh_trash_delete(&host->store, box->id, NULL, NULL, NULL, NULL);
         kh_box_forget(host, box);
+        return r;
+    }
+    r = kh_store_create(&host->store, &box->record, err);
+    if (r < 0) {
+        (void)kh_box_stop(host, box, true, NULL);
         return r;
     }
     *ret_box = box;
@@ -215,12 +289,20 @@ begin_removal(struct kh_host *host, struct kh_box *box, struct kh_error *err)
 int
 kh_box_stop(struct kh_host *host, struct kh_box *box, bool remove, struct kh_error *err)
 {
+    int r;
+
     switch (box->phase) {
     case KH_BOX_STOPPED:
         return remove ? begin_removal(host, box, err)
                       : kh_fail(err, EALREADY, "sandbox '%s' is stopped",
                                 box->record.name);
     case KH_BOX_RUNNING:
+        /* Should kernelhostd die now, the next one goes on where this one was: what
+         * has no record is deleted, and what has no birth is ended. */
+        r = remove ? kh_store_forget(&host->store, &box->record, err) : 0;
+        if (r < 0)
+            return r;
+        kh_store_drop_birth(&host->store, box->record.id);
         kh_cgroup_usage(host->groups, box->id, &box->last_usage);
         box->phase = KH_BOX_STOPPING;
         box->remove = remove;
@@ -242,8 +324,10 @@ init_ended(struct kh_process *process, int status)
     struct kh_error failed = {0};
     int r;
 
-    if (box->phase == KH_BOX_RUNNING)
+    if (box->phase == KH_BOX_RUNNING) {
+        kh_store_drop_birth(&host->store, box->record.id);
         kh_cgroup_usage(host->groups, box->id, &box->last_usage);
+    }
     /* What is charged now is gone with the processes; the sums stay. */
     box->last_usage.memory = 0;
     box->last_usage.pids = 0;

@@ -35,6 +35,7 @@ struct kh_box {
     enum kh_box_phase phase;
     char id[KH_ID_TEXT];
     uint32_t slot;             /* while it runs */
+    struct kh_birth birth;     /* the same */
     struct kh_process process; /* PID 1, or the deleting helper */
     bool remove;               /* STOPPING: go on to REMOVING */
     uint64_t waiter;           /* serial of the broker request to answer at the end */
@@ -42,12 +43,14 @@ struct kh_box {
     struct kh_usage last_usage; /* as PID 1 ended */
 };
 
-/* Makes a record and disk for NAME and starts it. Nothing is left on failure. */
+/* Makes a disk for NAME, starts it and writes its record. Nothing is left on failure,
+ * nor when kernelhostd dies in between: without a record it is no sandbox. */
 int kh_box_create(struct kh_host *host, const char *name, const char *image,
                   const struct kh_limits *limits, struct kh_box **ret_box,
                   struct kh_error *err);
 
-/* Takes over a record found in the store; it is STOPPED. */
+/* Takes over a record found in the store: RUNNING, when its birth says so and the
+ * process is there as it must be, else STOPPED. */
 void kh_box_adopt(struct kh_host *host, const struct kh_record *record);
 
 /* The sandbox with that name, or NULL. */
@@ -58,6 +61,13 @@ int kh_box_start(struct kh_host *host, struct kh_box *box, struct kh_error *err)
 /* Begin to stop, and with REMOVE also to delete. */
 int kh_box_stop(struct kh_host *host, struct kh_box *box, bool remove,
                 struct kh_error *err);
+
+/* True for one that is being removed: its record is gone. */
+static inline bool
+kh_box_is_going(const struct kh_box *box)
+{
+    return box->phase == KH_BOX_REMOVING || box->remove;
+}
 
 /* Frees it and what is known of it; nothing on disk changes. */
 void kh_box_forget(struct kh_host *host, struct kh_box *box);

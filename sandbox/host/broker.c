@@ -242,6 +242,9 @@ serve_list(struct kh_broker *broker, const struct kh_broker_request *q,
     struct kh_box *box = kh_boxes_after(&broker->host->boxes, q->arg);
 
     (void)ret_pass;
+    /* Without a record, one that is being removed is no sandbox any more. */
+    while (box && kh_box_is_going(box))
+        box = kh_boxes_after(&broker->host->boxes, box->number);
     if (!box)
         return kh_fail(&reply->error, ENOENT, "there are no more sandboxes");
     describe(broker, box, reply);
@@ -338,7 +341,9 @@ kh_broker_box_done(struct kh_broker *broker, struct kh_box *box, int status,
         box->waiter = 0;
     }
     describe(broker, box, &reply);
-    if (broker->phase != KH_BROKER_READY || broker->sock < 0)
+    /* Nobody asked who is here now, and it was not told of it either. */
+    if (broker->phase != KH_BROKER_READY || broker->sock < 0 ||
+        (!reply.serial && kh_box_is_going(box)))
         return 0;
     return answer(broker, &reply, -1, err);
 }

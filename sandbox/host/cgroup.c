@@ -354,8 +354,28 @@ kill_listed(struct kh_cgroups *groups, int role, const char *id)
     }
 }
 
+bool
+kh_cgroup_holds(struct kh_cgroups *groups, const char *id, pid_t pid)
+{
+    AUTO_FREE char *tail = kh_xasprintf("/kernelhost/%s/%s", groups->key, id);
+    AUTO_FREE char *text = NULL;
+    char path[CGROUP_PATH], *line, *save = NULL;
+    int role, want = 0, found = 0;
+
+    for (role = 0; role < KH_CGROUP_ROLES; role++)
+        want += is_own_directory(groups, role);
+    snprintf(path, sizeof(path), "/proc/%d/cgroup", (int)pid);
+    if (kh_fd_read_file(AT_FDCWD, path, FILE_MAX, &text, NULL, NULL) < 0)
+        return false;
+    for (line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
+        found += strlen(line) >= strlen(tail) &&
+                 !strcmp(line + strlen(line) - strlen(tail), tail);
+    return found >= want;
+}
+
 void
-kh_cgroups_sweep(struct kh_cgroups *groups)
+kh_cgroups_sweep(struct kh_cgroups *groups, bool (*keep)(void *arg, const char *id),
+                 void *arg)
 {
     int role;
 
@@ -369,7 +389,8 @@ kh_cgroups_sweep(struct kh_cgroups *groups)
         fd = openat(groups->parent[role], ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         dir = fd < 0 ? NULL : fdopendir(fd);
         while (dir && (entry = readdir(dir))) {
-            if (entry->d_type != DT_DIR || entry->d_name[0] == '.')
+            if (entry->d_type != DT_DIR || entry->d_name[0] == '.' ||
+                keep(arg, entry->d_name))
                 continue;
             kh_cgroup_kill(groups, entry->d_name);
             kill_listed(groups, role, entry->d_name);

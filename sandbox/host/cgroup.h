@@ -66,8 +66,13 @@ void kh_cgroup_usage(struct kh_cgroups *groups, const char *id,
 /* Removes the directories of ID. -EBUSY while processes are in them. */
 int kh_cgroup_remove(struct kh_cgroups *groups, const char *id, struct kh_error *err);
 
-/* Kills and removes what an earlier host left below the parents. */
-void kh_cgroups_sweep(struct kh_cgroups *groups);
+/* True when process PID is in the directories of ID, in each hierarchy. */
+bool kh_cgroup_holds(struct kh_cgroups *groups, const char *id, pid_t pid);
+
+/* Kills and removes what an earlier host left below the parents, but for the
+ * sandboxes of which KEEP says true. */
+void kh_cgroups_sweep(struct kh_cgroups *groups,
+                      bool (*keep)(void *arg, const char *id), void *arg);
 
 /* All sandboxes together get at most MEMORY bytes. What they fill beyond that ends one
  * of their processes, and none of the machine's. */

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/close_range.h>
+#include <poll.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
@@ -23,6 +24,9 @@
 
 #define BROKER_FD 3
 #define API_FD    4
+#define LOCK_FD   5
+
+#define OLD_GATEWAY_MS 3000
 
 static int
 bind_api(const struct kh_store *store, struct kh_error *err)
@@ -46,6 +50,47 @@ bind_api(const struct kh_store *store, struct kh_error *err)
     return STEAL_FD(sock);
 }
 
+/* The process that holds LOCK, or 0. */
+static pid_t
+holder(int lock)
+{
+    struct flock query = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+
+    return fcntl(lock, F_GETLK, &query) < 0 || query.l_type == F_UNLCK ? 0
+                                                                       : query.l_pid;
+}
+
+/* It was told to end when its parent did. Who holds the lock is no other process than
+ * the one whose number the kernel says, as long as it holds it. */
+static int
+wait_for_old(const struct kh_store *store, struct kh_error *err)
+{
+    AUTO_FD int lock = openat(store->run, "gateway.lock",
+                              O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    AUTO_FD int pidfd = -1;
+    struct pollfd poller = {.events = POLLIN};
+    pid_t pid;
+
+    if (lock < 0)
+        return kh_fail_errno(err, "cannot open the gateway's lock");
+    pid = holder(lock);
+    if (!pid)
+        return 0;
+    pidfd = kh_sys_pidfd_open(pid);
+    if (pidfd < 0 || holder(lock) != pid)
+        return 0; /* just ended */
+    poller.fd = pidfd;
+    if (poll(&poller, 1, OLD_GATEWAY_MS) == 0) {
+        (void)kh_sys_pidfd_signal(pidfd, SIGKILL);
+        (void)poll(&poller, 1, OLD_GATEWAY_MS);
+    }
+    return holder(lock) ? kh_fail(err, EBUSY,
+                                  "the gateway of before, process %d, does "
+                                  "not end",
+                                  (int)pid)
+                        : 0;
+}
+
 int
 kh_gateway_open(struct kh_gateway *gateway, const struct kh_store *store,
                 const char *binary, struct kh_error *err)
@@ -67,6 +112,8 @@ kh_gateway_open(struct kh_gateway *gateway, const struct kh_store *store,
     gateway->gid = user->pw_gid;
     if (access(binary, X_OK) < 0)
         return kh_fail_errno(err, "cannot execute '%s'", binary);
+    if (wait_for_old(store, err) < 0)
+        return -err->code;
     gateway->api = bind_api(store, err);
     return gateway->api < 0 ? gateway->api : 0;
 }
@@ -74,8 +121,10 @@ kh_gateway_open(struct kh_gateway *gateway, const struct kh_store *store,
 void
 kh_gateway_close(struct kh_gateway *gateway, const struct kh_store *store)
 {
-    if (gateway->api >= 0)
+    if (gateway->api >= 0) {
         (void)unlinkat(store->run, "api.sock", 0);
+        (void)unlinkat(store->run, "gateway.lock", 0);
+    }
     kh_fd_close(&gateway->api);
     kh_fd_close(&gateway->broker);
 }
@@ -122,21 +171,50 @@ make_directory(const struct kh_gateway *gateway, const struct kh_store *store,
     return r < 0 ? r : STEAL_FD(dir);
 }
 
+/* The lock goes with the first descriptor of the file that is closed, so there is one
+ * only; it cannot be written to. */
 static int
-become_gateway(const struct kh_gateway *gateway, int dir, int broker)
+hold_lock(const struct kh_store *store)
+{
+    struct flock lock = {.l_type = F_RDLCK, .l_whence = SEEK_SET};
+    int fd = openat(store->run, "gateway.lock", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+
+    if (fd >= 0 && fd != LOCK_FD) {
+        if (dup2(fd, LOCK_FD) < 0)
+            return -errno;
+        close(fd);
+    }
+    return fd < 0 || fcntl(LOCK_FD, F_SETLK, &lock) < 0 ? -errno : 0;
+}
+
+/* Gives the descriptors the numbers that the gateway knows, out of each other's way;
+ * all others are closed at exec. */
+static int
+number_descriptors(const struct kh_gateway *gateway, const struct kh_store *store,
+                   int broker)
+{
+    int high = fcntl(broker, F_DUPFD_CLOEXEC, 10), fd;
+
+    if (high < 0 || dup2(gateway->api, API_FD) < 0 || dup2(high, BROKER_FD) < 0 ||
+        hold_lock(store) < 0 ||
+        syscall(SYS_close_range, LOCK_FD + 1, ~0u, CLOSE_RANGE_CLOEXEC) < 0)
+        return -errno;
+    for (fd = BROKER_FD; fd <= LOCK_FD; fd++)
+        if (kh_fd_cloexec(fd, false) < 0)
+            return -errno;
+    return 0;
+}
+
+static int
+become_gateway(const struct kh_gateway *gateway, const struct kh_store *store, int dir,
+               int broker)
 {
     struct rlimit files;
     sigset_t none;
-    int high, cap;
+    int cap;
 
-    if (fchdir(dir) < 0 || setpgid(0, 0) < 0)
-        return -errno;
-    /* Move both descriptors out of the way of the numbers they are to get. */
-    high = fcntl(broker, F_DUPFD_CLOEXEC, 10);
-    if (high < 0 || dup2(gateway->api, API_FD) < 0 || dup2(high, BROKER_FD) < 0)
-        return -errno;
-    if (kh_fd_cloexec(BROKER_FD, false) < 0 || kh_fd_cloexec(API_FD, false) < 0 ||
-        syscall(SYS_close_range, API_FD + 1, ~0u, CLOSE_RANGE_CLOEXEC) < 0)
+    if (fchdir(dir) < 0 || setpgid(0, 0) < 0 ||
+        number_descriptors(gateway, store, broker) < 0)
         return -errno;
     if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
         files.rlim_cur = files.rlim_max;
@@ -150,7 +228,7 @@ become_gateway(const struct kh_gateway *gateway, int dir, int broker)
         setresuid(gateway->uid, gateway->uid, gateway->uid) < 0)
         return -errno;
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
-        prctl(PR_SET_PDEATHSIG, SIGTERM, 0, 0, 0) < 0)
+        prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
         return -errno;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
@@ -173,7 +251,7 @@ exec_gateway(const struct kh_gateway *gateway, const struct kh_store *store, int
 
     snprintf(public, sizeof(public), "%s/run/gateway", store->path);
     binary = binary < 0 ? binary : fcntl(binary, F_DUPFD_CLOEXEC, 20);
-    if (binary < 0 || become_gateway(gateway, dir, broker) < 0)
+    if (binary < 0 || become_gateway(gateway, store, dir, broker) < 0)
         kh_fail_errno(&err, "kernelhostd: error cannot become the gateway");
     else {
         /* exec writes to neither; its prototype is older than const. */

@@ -1,9 +1,10 @@
 /* gateway: kernelhostd's child that speaks with the world.
  *
  * Started with its own user id, no capabilities and no_new_privs, in its own
- * directory STATE/run/gateway, with two descriptors: 3 the broker socket, 4 the
- * listening socket of the local API (STATE/run/api.sock, 0600, root). Started
- * again when it ends; after KH_GATEWAY_RESTARTS times in a minute not at once.
+ * directory STATE/run/gateway, with three descriptors: 3 the broker socket, 4 the
+ * listening socket of the local API (STATE/run/api.sock, 0600, root), 5 a locked file
+ * that tells as long as it is there. Started again when it ends; after
+ * KH_GATEWAY_RESTARTS times in a minute not at once. It ends with kernelhostd.
  */
 #ifndef KH_HOST_GATEWAY_H
 #define KH_HOST_GATEWAY_H
@@ -28,7 +29,8 @@ struct kh_gateway {
     int64_t minute;
 };
 
-/* Looks the user up and binds the API socket. */
+/* Looks the user up, binds the API socket, and waits for the gateway of an earlier
+ * kernelhostd to end: two would take each other's files and ports. */
 int kh_gateway_open(struct kh_gateway *gateway, const struct kh_store *store,
                     const char *binary, struct kh_error *err);
 void kh_gateway_close(struct kh_gateway *gateway, const struct kh_store *store);

@@ -46,6 +46,50 @@ problem(void *arg, const char *line)
     kh_log(KH_LOG_ERROR, "%s", line);
 }
 
+/* Few run when a host starts, or it starts rarely: no index is kept for this. */
+static bool
+keep_group(void *arg, const char *id)
+{
+    const struct kh_host *host = arg;
+    size_t i;
+
+    for (i = 0; i < host->boxes.count; i++)
+        if (host->boxes.at[i]->phase == KH_BOX_RUNNING &&
+            !strcmp(host->boxes.at[i]->id, id))
+            return true;
+    return false;
+}
+
+static bool
+keep_kit(void *arg, const char *version)
+{
+    const struct kh_host *host = arg;
+    size_t i;
+
+    for (i = 0; i < host->boxes.count; i++)
+        if (host->boxes.at[i]->phase == KH_BOX_RUNNING &&
+            !strcmp(host->boxes.at[i]->birth.kit, version))
+            return true;
+    return !strcmp(host->kit_version, version);
+}
+
+/* The order matters: who has no record is in the trash after loading, its processes
+ * end next, and only then is its disk deleted. */
+static int
+take_over(struct kh_host *host, struct kh_error *err)
+{
+    int r = kh_store_load(&host->store, adopt, problem, host, err);
+
+    if (r < 0)
+        return r;
+    kh_cgroups_sweep(host->groups, keep_group, host);
+    kh_kits_sweep(&host->store, keep_kit, host);
+    if (host->boxes.count)
+        kh_log(KH_LOG_INFO, "sandboxes taken over count=%zu running=%u",
+               host->boxes.count, host->running);
+    return kh_trash_delete_old(&host->store, err);
+}
+
 static int
 open_groups(struct kh_host *host, struct kh_error *err)
 {
@@ -58,8 +102,6 @@ open_groups(struct kh_host *host, struct kh_error *err)
     snprintf(key, sizeof(key), "%" PRIx64 "-%" PRIx64, (uint64_t)st.st_dev,
              (uint64_t)st.st_ino);
     r = kh_cgroups_open(key, &host->groups, err);
-    if (r == 0)
-        kh_cgroups_sweep(host->groups);
     return r < 0 ? kh_fail_in(err, "cgroups") : 0;
 }
 
@@ -87,13 +129,11 @@ kh_host_open(const char *state, const char *kit, uint32_t id_base,
     if (r == 0)
         r = open_groups(host, err);
     if (r == 0) {
-        host->kit = kh_kit_open(&host->store, kit, err);
+        host->kit = kh_kit_open(&host->store, kit, host->kit_version, err);
         r = host->kit < 0 ? host->kit : 0;
     }
     if (r == 0)
-        r = kh_store_load(&host->store, adopt, problem, host, err);
-    if (r == 0)
-        r = kh_trash_delete_old(&host->store, err);
+        r = take_over(host, err);
     if (r < 0)
         kh_host_close(host);
     return r;
@@ -137,4 +177,17 @@ void
 kh_host_give_slot(struct kh_host *host, uint32_t slot)
 {
     host->slots[slot / 8] &= (uint8_t) ~(1u << slot % 8);
+}
+
+int
+kh_host_retake_slot(struct kh_host *host, uint32_t slot, uint32_t id_first,
+                    struct kh_error *err)
+{
+    if (slot >= KH_IDMAP_SLOTS || kh_idmap_first(host->id_base, slot) != id_first)
+        return kh_fail(err, ERANGE, "its ids from %u on are none of this host's",
+                       id_first);
+    if (host->slots[slot / 8] & (1u << slot % 8))
+        return kh_fail(err, EADDRINUSE, "its ids from %u on are in use", id_first);
+    host->slots[slot / 8] |= (uint8_t)(1u << slot % 8);
+    return 0;
 }

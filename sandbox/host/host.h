@@ -21,6 +21,7 @@ struct kh_host {
     struct kh_cgroups *groups;
     struct sock_fprog filter[KH_FILTER_PROGRAMS];
     int kit; /* directory of the kit layer */
+    char kit_version[KH_KIT_SIZE];
     char mount_point[KH_STATE_PATH_MAX + 8];
     uint32_t id_base;
     uint8_t slots[KH_IDMAP_SLOTS / 8]; /* bit set: in use */
@@ -35,9 +36,9 @@ struct kh_host {
 };
 
 /* Opens STATE, checks that this machine can confine (refuses to run degraded),
- * installs the kit from KIT, removes leftovers of an earlier host and adopts the
- * records. kh_watch_open comes before; box_ended and owner are for the caller to
- * set after. */
+ * installs the kit from KIT, takes over the sandboxes of an earlier host, those that
+ * run running, and removes its leftovers. kh_watch_open comes before; box_ended and
+ * owner are for the caller to set after. */
 int kh_host_open(const char *state, const char *kit, uint32_t id_base,
                  struct kh_host *ret_host, struct kh_error *err);
 
@@ -47,5 +48,10 @@ void kh_host_close(struct kh_host *host);
 /* Takes the lowest free id slot; -EAGAIN when all are in use. */
 int kh_host_take_slot(struct kh_host *host, uint32_t *ret_slot, struct kh_error *err);
 void kh_host_give_slot(struct kh_host *host, uint32_t slot);
+
+/* Takes SLOT, whose first id must be ID_FIRST: of a sandbox that an earlier host
+ * started. -EADDRINUSE when another has it, -ERANGE when it is none of ours. */
+int kh_host_retake_slot(struct kh_host *host, uint32_t slot, uint32_t id_first,
+                        struct kh_error *err);
 
 #endif

@@ -1,5 +1,6 @@
 #include "sandbox/host/kit.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -65,10 +66,11 @@ copy_in(const struct kh_store *store, int source, const char *version,
 }
 
 int
-kh_kit_open(const struct kh_store *store, const char *source, struct kh_error *err)
+kh_kit_open(const struct kh_store *store, const char *source,
+            char ret_version[KH_KIT_SIZE], struct kh_error *err)
 {
     AUTO_FD int from = open(source, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    char version[24];
+    char version[KH_KIT_SIZE];
     uint64_t hash = 0;
     int kit, r;
 
@@ -85,5 +87,24 @@ kh_kit_open(const struct kh_store *store, const char *source, struct kh_error *e
             return kh_fail_in(err, "kit '%s'", source);
     }
     kit = openat(store->kit, version, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-    return kit < 0 ? kh_fail_errno(err, "cannot open the kit") : kit;
+    if (kit < 0)
+        return kh_fail_errno(err, "cannot open the kit");
+    memcpy(ret_version, version, sizeof(version));
+    return kit;
+}
+
+void
+kh_kits_sweep(const struct kh_store *store,
+              bool (*keep)(void *arg, const char *version), void *arg)
+{
+    int fd = openat(store->kit, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    struct dirent *entry;
+
+    while (dir && (entry = readdir(dir)))
+        if (strspn(entry->d_name, "0123456789abcdef") == KH_KIT_SIZE - 1 &&
+            !entry->d_name[KH_KIT_SIZE - 1] && !keep(arg, entry->d_name))
+            (void)renameat(store->kit, entry->d_name, store->trash, entry->d_name);
+    if (dir)
+        closedir(dir);
 }

@@ -7,10 +7,18 @@
 #ifndef KH_HOST_KIT_H
 #define KH_HOST_KIT_H
 
+#include <stdbool.h>
+
 #include "sandbox/host/store.h"
 
 /* Makes sure that the kit of SOURCE (a directory path) is in the store. Returns
- * an open directory of it. */
-int kh_kit_open(const struct kh_store *store, const char *source, struct kh_error *err);
+ * an open directory of it, and its version. */
+int kh_kit_open(const struct kh_store *store, const char *source,
+                char ret_version[KH_KIT_SIZE], struct kh_error *err);
+
+/* Moves to the trash what is in the store besides the versions of which KEEP says
+ * true: those that are current or that a running sandbox stands on. */
+void kh_kits_sweep(const struct kh_store *store,
+                   bool (*keep)(void *arg, const char *version), void *arg);
 
 #endif

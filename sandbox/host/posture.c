@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clean.h"
 #include "base/fd.h"
 #include "sandbox/host/privs.h"
 
@@ -46,9 +47,9 @@ check_namespaces(pid_t pid, struct kh_error *err)
 }
 
 int
-kh_posture_check(const struct kh_plan *plan, pid_t pid, struct kh_error *err)
+kh_posture_check(uint32_t id_first, pid_t pid, struct kh_error *err)
 {
-    unsigned first = plan->id_first;
+    unsigned first = id_first;
     char uid[80], gid[80], caps[2][40], path[48];
     const char *const golden[] = {
         uid,

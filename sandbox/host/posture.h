@@ -3,11 +3,14 @@
 #ifndef KH_HOST_POSTURE_H
 #define KH_HOST_POSTURE_H
 
-#include "sandbox/host/plan.h"
+#include <stdint.h>
+#include <sys/types.h>
 
-/* Compares ids, capabilities, no_new_privs, seccomp and namespaces of PID with
- * what a sandbox's kernelhost-init has. Fails with EPERM and names the first
- * thing that differs. */
-int kh_posture_check(const struct kh_plan *plan, pid_t pid, struct kh_error *err);
+#include "base/error.h"
+
+/* Compares ids (ID_FIRST is root inside), capabilities, no_new_privs, seccomp and
+ * namespaces of PID with what a sandbox's kernelhost-init has. Fails with EPERM and
+ * names the first thing that differs. */
+int kh_posture_check(uint32_t id_first, pid_t pid, struct kh_error *err);
 
 #endif

@@ -73,7 +73,7 @@ set_up(const struct kh_plan *plan, struct kh_cgroups *groups, const char *id, pi
         r = go(socket, err);
     if (r == 0)
         r = wait_ready(socket, err);
-    return r < 0 ? r : kh_posture_check(plan, pid, err);
+    return r < 0 ? r : kh_posture_check(plan->id_first, pid, err);
 }
 
 void

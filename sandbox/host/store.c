@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -41,14 +40,18 @@ open_dir(int parent, const char *name, mode_t mode, struct kh_error *err)
     return STEAL_FD(fd);
 }
 
+/* A lock of the process: not inherited by a child, which may outlive us by a moment,
+ * and kept over exec as long as the descriptor is. */
 static int
 take_lock(struct kh_store *store, struct kh_error *err)
 {
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+
     store->lock =
         openat(store->state, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (store->lock < 0)
         return kh_fail_errno(err, "cannot open the lock of '%s'", store->path);
-    if (flock(store->lock, LOCK_EX | LOCK_NB) < 0)
+    if (fcntl(store->lock, F_SETLK, &lock) < 0)
         return kh_fail(err, EBUSY,
                        "another host runs on '%s' (hint: stop it, or give this one "
                        "another --state)",
@@ -171,23 +174,52 @@ fill_box(int box, const char *name, struct kh_error *err)
     return put_text(etc, "hosts", hosts, err);
 }
 
-/* The first record of a sandbox: nothing is replaced, so nothing is renamed. On the
- * filesystems that can idmap (ext4, xfs, btrfs) fsync of a new file makes the names
- * that lead to it last as well, and one flush of the disk is all that a create costs.
- * What a power cut leaves is no file or an empty one: see load_one. */
-static int
-put_record(int box, const struct kh_record *record, struct kh_error *err)
+int
+kh_store_prepare(struct kh_store *store, const uint8_t id[KH_ID_SIZE], const char *name,
+                 struct kh_error *err)
 {
+    char text[KH_ID_TEXT];
+    AUTO_FD int box = -1;
+    mode_t mask = umask(022);
+    int r = 0;
+
+    kh_id_text(id, text);
+    if (mkdirat(store->sandboxes, text, 0700) < 0)
+        r = kh_fail_errno(err, "cannot make the directory of sandbox '%s'", name);
+    if (r == 0) {
+        box = kh_store_open_box(store, id, err);
+        r = box < 0 ? box : fill_box(box, name, err);
+        if (r < 0)
+            (void)renameat(store->sandboxes, text, store->trash, text);
+    }
+    umask(mask);
+    return r;
+}
+
+/* Nothing is replaced, so nothing is renamed: the file gets its name when it is
+ * whole. On the filesystems that can idmap (ext4, xfs, btrfs) fsync of a new file
+ * makes the names that lead to it last as well, and one flush of the disk is all
+ * that a create costs. What a power cut leaves is no file or an empty one: see
+ * load_one. */
+int
+kh_store_create(struct kh_store *store, const struct kh_record *record,
+                struct kh_error *err)
+{
+    AUTO_FD int box = kh_store_open_box(store, record->id, err);
     AUTO_FD int fd =
-        openat(box, "record", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    char data[KH_RECORD_SIZE];
+        box < 0 ? -1 : openat(box, ".", O_WRONLY | O_TMPFILE | O_CLOEXEC, 0600);
+    char data[KH_RECORD_SIZE], path[40];
     int r;
 
+    if (box < 0)
+        return box;
     if (fd < 0)
         return kh_fail_errno(err, "cannot make the record of '%s'", record->name);
     kh_record_encode(record, data, sizeof(data));
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
     r = kh_fd_write_full(fd, data, sizeof(data));
-    if (r == 0 && fsync(fd) < 0)
+    if (r == 0 &&
+        (linkat(AT_FDCWD, path, box, "record", AT_SYMLINK_FOLLOW) < 0 || fsync(fd) < 0))
         r = -errno;
     return r < 0 ? kh_fail(err, -r, "cannot write the record of '%s': %s", record->name,
                            strerror(-r))
@@ -195,45 +227,78 @@ put_record(int box, const struct kh_record *record, struct kh_error *err)
 }
 
 int
-kh_store_create(struct kh_store *store, const struct kh_record *record,
+kh_store_forget(struct kh_store *store, const struct kh_record *record,
                 struct kh_error *err)
 {
-    char text[KH_ID_TEXT];
-    AUTO_FD int box = -1;
-    mode_t mask = umask(022);
-    int r;
+    AUTO_FD int box = kh_store_open_box(store, record->id, err);
 
-    kh_id_text(record->id, text);
-    if (mkdirat(store->sandboxes, text, 0700) < 0) {
-        umask(mask);
-        return kh_fail_errno(err, "cannot make the directory of sandbox '%s'",
-                             record->name);
-    }
-    box = kh_store_open_box(store, record->id, err);
-    r = box < 0 ? box : fill_box(box, record->name, err);
-    umask(mask);
-    if (r == 0)
-        r = put_record(box, record, err);
-    if (r < 0)
-        (void)renameat(store->sandboxes, text, store->trash, text);
-    return r;
+    if (box < 0)
+        return box;
+    if (unlinkat(box, "record", 0) < 0)
+        return errno == ENOENT ? 0
+                               : kh_fail_errno(err, "cannot remove the record of '%s'",
+                                               record->name);
+    if (fsync(box) < 0)
+        return kh_fail_errno(err, "cannot remove the record of '%s'", record->name);
+    return 0;
 }
 
 int
 kh_store_discard(struct kh_store *store, const struct kh_record *record,
                  struct kh_error *err)
 {
-    AUTO_FD int box = kh_store_open_box(store, record->id, err);
     char text[KH_ID_TEXT];
+    int r = kh_store_forget(store, record, err);
+
+    kh_id_text(record->id, text);
+    if (r == 0 && renameat(store->sandboxes, text, store->trash, text) < 0)
+        r = kh_fail_errno(err, "cannot discard the disk of '%s'", record->name);
+    return r;
+}
+
+/* Whole or not at all for whoever reads it after us; what a power cut makes of it
+ * does not matter, since no process of before is there then. */
+int
+kh_store_save_birth(struct kh_store *store, const uint8_t id[KH_ID_SIZE],
+                    const struct kh_birth *birth, struct kh_error *err)
+{
+    AUTO_FD int box = kh_store_open_box(store, id, err);
+    AUTO_FD int fd = box < 0 ? -1
+                             : openat(box, KH_BIRTH_FILE ".new",
+                                      O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    char data[KH_BIRTH_SIZE];
+    int r;
 
     if (box < 0)
         return box;
-    kh_id_text(record->id, text);
-    if (unlinkat(box, "record", 0) < 0 || fsync(box) < 0)
-        return kh_fail_errno(err, "cannot remove the record of '%s'", record->name);
-    if (renameat(store->sandboxes, text, store->trash, text) < 0)
-        return kh_fail_errno(err, "cannot discard the disk of '%s'", record->name);
-    return 0;
+    kh_birth_encode(birth, data, sizeof(data));
+    r = fd < 0 ? -errno : kh_fd_write_full(fd, data, sizeof(data));
+    if (r == 0 && renameat(box, KH_BIRTH_FILE ".new", box, KH_BIRTH_FILE) < 0)
+        r = -errno;
+    return r < 0 ? kh_fail(err, -r, "cannot write a birth: %s", strerror(-r)) : 0;
+}
+
+int
+kh_store_load_birth(struct kh_store *store, const uint8_t id[KH_ID_SIZE],
+                    struct kh_birth *ret_birth, struct kh_error *err)
+{
+    AUTO_FD int box = kh_store_open_box(store, id, err);
+    AUTO_FREE char *data = NULL;
+    size_t size = 0;
+    int r = box;
+
+    if (r >= 0)
+        r = kh_fd_read_file(box, KH_BIRTH_FILE, KH_BIRTH_SIZE, &data, &size, err);
+    return r < 0 ? r : kh_birth_decode(data, size, ret_birth, err);
+}
+
+void
+kh_store_drop_birth(struct kh_store *store, const uint8_t id[KH_ID_SIZE])
+{
+    AUTO_FD int box = kh_store_open_box(store, id, NULL);
+
+    if (box >= 0)
+        (void)unlinkat(box, KH_BIRTH_FILE, 0);
 }
 
 /* A damaged record is kept as damaged/ID.record; its disk stays in place. */
@@ -254,8 +319,8 @@ set_aside(struct kh_store *store, int box, const char *id, const struct kh_error
     on_problem(arg, line);
 }
 
-/* Overlayfs makes work/work when it is mounted first, which is after the record was
- * written: an empty record of one that was mounted is damage, not half a create. */
+/* Overlayfs makes work/work when it is mounted first. An empty record may be what a
+ * power cut left of a create; of one that was mounted, it is taken for damage. */
 static bool
 never_mounted(int box)
 {

@@ -8,7 +8,7 @@
  *     STATE/images/         names/NAME -> id; id/ID -> layers
  *     STATE/layers/ID/      read-only image layers, ids as seen inside
  *     STATE/kit/VERSION/    the layer with kernelhost-init and the runners
- *     STATE/sandboxes/ID/   record, upper/, work/
+ *     STATE/sandboxes/ID/   record, birth (while it runs), upper/, work/
  *     STATE/damaged/        records that could not be read
  *     STATE/trash/          disks on their way out
  *     STATE/mnt/            empty: roots are attached here, each in a namespace
@@ -21,6 +21,7 @@
 
 #include "base/clean.h"
 #include "protocol/link/broker.h"
+#include "sandbox/host/birth.h"
 
 #define KH_ID_TEXT (2 * KH_ID_SIZE + 1)
 /* sun_path holds 108 bytes; the longest socket below STATE is
@@ -52,9 +53,13 @@ void kh_store_close(struct kh_store *store);
 /* Id as 32 lower-case hex digits. */
 void kh_id_text(const uint8_t id[KH_ID_SIZE], char out[KH_ID_TEXT]);
 
-/* Makes the sandbox's directory with an empty upper (which gets /etc/hostname
- * and /etc/hosts), then writes RECORD: the sandbox exists when this returns 0,
- * and not otherwise. */
+/* Makes the sandbox's directory with an empty upper, which gets /etc/hostname and
+ * /etc/hosts. Without a record it is no sandbox yet, and trash for the next start. */
+int kh_store_prepare(struct kh_store *store, const uint8_t id[KH_ID_SIZE],
+                     const char *name, struct kh_error *err);
+
+/* Writes the first RECORD into its directory: the sandbox exists when this returns
+ * 0, and not otherwise. */
 int kh_store_create(struct kh_store *store, const struct kh_record *record,
                     struct kh_error *err);
 
@@ -62,10 +67,21 @@ int kh_store_create(struct kh_store *store, const struct kh_record *record,
 int kh_store_save(struct kh_store *store, const struct kh_record *record,
                   struct kh_error *err);
 
-/* Removes the record (the sandbox no longer exists) and moves the disk to the
- * trash, under the same id. */
+/* Removes the record, if there is one: the sandbox no longer exists. */
+int kh_store_forget(struct kh_store *store, const struct kh_record *record,
+                    struct kh_error *err);
+
+/* The same, and moves the disk to the trash, under the same id. */
 int kh_store_discard(struct kh_store *store, const struct kh_record *record,
                      struct kh_error *err);
+
+/* The birth of a running sandbox, beside its record. Writing does not wait for the
+ * disk. load: -ENOENT when there is none. */
+int kh_store_save_birth(struct kh_store *store, const uint8_t id[KH_ID_SIZE],
+                        const struct kh_birth *birth, struct kh_error *err);
+int kh_store_load_birth(struct kh_store *store, const uint8_t id[KH_ID_SIZE],
+                        struct kh_birth *ret_birth, struct kh_error *err);
+void kh_store_drop_birth(struct kh_store *store, const uint8_t id[KH_ID_SIZE]);
 
 /* Calls EACH for every readable record. Half-made directories go to the trash,
  * damaged records to damaged/; both are told by ON_PROBLEM with one line. */

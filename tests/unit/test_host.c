@@ -87,6 +87,57 @@ records(void)
 }
 
 static void
+births(void)
+{
+    struct kh_birth in = {.kit = "0123456789abcdef",
+                          .pid = 4711,
+                          .start_time = 1ull << 40,
+                          .slot = 8191,
+                          .id_first = 0x40000000,
+                          .started = 1700000000};
+    const struct kh_birth wrong[] = {
+        {.pid = 1, .id_first = 65536},
+        {.pid = 0, .id_first = 65536},
+        {.pid = 0x80000000, .id_first = 65536},
+        {.pid = 4711, .id_first = 0},
+    };
+    struct kh_birth out;
+    struct kh_error err;
+    unsigned char data[KH_BIRTH_SIZE];
+    int i, accepted = 0;
+    size_t n;
+
+    is_int(kh_birth_note(&in, getpid(), &err), 0, "a birth is noted");
+    is_int(strlen(in.boot_id), 36, "with the host's boot id");
+    ok(in.start_time && in.start_time != 1ull << 40, "and a start time");
+    is_int(kh_birth_encode(&in, data, KH_BIRTH_SIZE - 1), 0, "not into less");
+    is_int(kh_birth_encode(&in, data, sizeof(data)), KH_BIRTH_SIZE, "it is encoded");
+    is_int(kh_birth_decode(data, sizeof(data), &out, &err), 0, "and decoded");
+    ok(!strcmp(out.boot_id, in.boot_id) && !strcmp(out.kit, in.kit) &&
+           out.pid == (uint32_t)getpid() && out.start_time == in.start_time &&
+           out.slot == 8191 && out.id_first == 0x40000000 && out.started == 1700000000,
+       "every field is the same");
+    is_int(kh_birth_decode(data, 0, &out, &err), -EBADMSG, "an empty one is refused");
+    for (i = 0; i < KH_BIRTH_SIZE; i++) {
+        data[i] ^= 0x10;
+        accepted += kh_birth_decode(data, sizeof(data), &out, &err) == 0;
+        data[i] ^= 0x10;
+    }
+    is_int(accepted, 0, "no flipped bit is accepted");
+    for (n = 0; n < KH_COUNT(wrong); n++) {
+        kh_birth_encode(&wrong[n], data, sizeof(data));
+        is_int(kh_birth_decode(data, sizeof(data), &out, &err), -EBADMSG,
+               "process %u with ids from %u is refused", wrong[n].pid,
+               wrong[n].id_first);
+    }
+    memset(in.kit, 'a', sizeof(in.kit));
+    kh_birth_encode(&in, data, sizeof(data));
+    is_int(kh_birth_decode(data, sizeof(data), &out, &err), -EBADMSG,
+           "an endless text is refused");
+    is_int(kh_birth_note(&in, INT32_MAX, &err), -ENOENT, "no process has no birth");
+}
+
+static void
 limits(void)
 {
     struct kh_limits l = {0};
@@ -219,6 +270,16 @@ slots(void)
     kh_host_give_slot(&host, 1234);
     is_int(kh_host_take_slot(&host, &slot, &err), 0, "a slot that came back");
     is_int(slot, 1234, "is given again");
+    host.id_base = KH_IDMAP_BASE;
+    kh_host_give_slot(&host, 7);
+    is_int(kh_host_retake_slot(&host, 7, kh_idmap_first(KH_IDMAP_BASE, 8), &err),
+           -ERANGE, "a slot is not taken again with the ids of another");
+    is_int(kh_host_retake_slot(&host, KH_IDMAP_SLOTS, KH_IDMAP_BASE, &err), -ERANGE,
+           "nor one that does not exist");
+    is_int(kh_host_retake_slot(&host, 7, kh_idmap_first(KH_IDMAP_BASE, 7), &err), 0,
+           "but with its own");
+    is_int(kh_host_retake_slot(&host, 7, kh_idmap_first(KH_IDMAP_BASE, 7), &err),
+           -EADDRINUSE, "and only once");
     is_int(kh_idmap_first(KH_IDMAP_BASE, 1), KH_IDMAP_BASE + 65536,
            "ranges are disjoint");
 }
@@ -297,6 +358,7 @@ main(void)
         return 99;
     top_fd = open(top, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     records();
+    births();
     limits();
     facts();
     images();

@@ -51,7 +51,8 @@ entries(int parent)
 
     while (dir && readdir(dir))
         count++;
-    closedir(dir);
+    if (dir)
+        closedir(dir);
     return count - 2;
 }
 
@@ -77,6 +78,14 @@ record_of(int number)
     return record;
 }
 
+static int
+create(struct kh_store *store, const struct kh_record *record, struct kh_error *err)
+{
+    int r = kh_store_prepare(store, record->id, record->name, err);
+
+    return r < 0 ? r : kh_store_create(store, record, err);
+}
+
 static void
 test_create(struct kh_store *store)
 {
@@ -84,11 +93,11 @@ test_create(struct kh_store *store)
     struct kh_error err = {0};
     struct seen seen;
 
-    is_int(kh_store_create(store, &record, &err), 0, "a record is written");
+    is_int(create(store, &record, &err), 0, "a record is written");
     seen = load(store);
     is_int(seen.records, 1, "and read again");
     is_str(seen.name, "box-1", "as it was");
-    ok(kh_store_create(store, &record, &err) < 0, "an id is used once");
+    ok(create(store, &record, &err) < 0, "an id is used once");
     is_int(kh_store_discard(store, &record, &err), 0, "it is discarded");
     is_int(load(store).records, 0, "and gone");
     is_int(entries(store->trash), 1, "its disk is in the trash");
@@ -101,7 +110,7 @@ test_cut(struct kh_store *store)
     struct seen seen;
     int box;
 
-    kh_store_create(store, &record, NULL);
+    create(store, &record, NULL);
     make_empty(store, &record);
     seen = load(store);
     is_int(seen.records + seen.problems, 0, "an empty record was never acknowledged");
@@ -109,7 +118,7 @@ test_cut(struct kh_store *store)
     is_int(entries(store->trash), 2, "to the trash");
 
     record = record_of(3);
-    kh_store_create(store, &record, NULL);
+    create(store, &record, NULL);
     make_empty(store, &record);
     box = kh_store_open_box(store, record.id, NULL);
     mkdirat(box, "work/work", 0700);
