@@ -11,6 +11,8 @@ TESTS += $(UNIT_TESTS)
 
 tests_unit_test_base_SOURCES = tests/unit/test_base.c
 tests_unit_test_base_LDADD = libbase.a
+tests_unit_test_broker_SOURCES = tests/unit/test_broker.c
+tests_unit_test_broker_LDADD = libhost.a liblink.a libbase.a $(SECCOMP_LIBS)
 tests_unit_test_cgroup_SOURCES = tests/unit/test_cgroup.c
 tests_unit_test_cgroup_LDADD = libbase.a
 tests_unit_test_frame_SOURCES = tests/unit/test_frame.c
@@ -33,8 +35,9 @@ EXTRA_DIST += examples/run_notebook.py tests/peer/build tests/peer/requirements.
 	tests/structure/test_binaries.sh tests/structure/test_files.sh \
 	tests/structure/test_includes.sh tests/structure/test_man.sh \
 	tests/tools/analysis tests/tools/analysis.h tests/tools/cppcheck.cfg \
-	tests/tools/dist tests/tools/each.sh tests/tools/fuzz tests/tools/sanitizers \
-	tests/tools/threads tests/tools/threads.supp tests/tools/unit tests/tools/valgrind
+	tests/tools/dist tests/tools/each.sh tests/tools/fuzz \
+	tests/tools/sanitizers tests/tools/threads tests/tools/threads.supp \
+	tests/tools/unit tests/tools/valgrind
 
 # The jupyter library: one program a module; cases as files under tests/data.
 JUPYTER_TESTS = \
@@ -111,6 +114,7 @@ tests_unit_test_cli_text_LDADD = $(CLI_TEST_LIBS)
 # links them with libFuzzer instead.
 FUZZ_TARGETS = \
 	tests/fuzz/fuzz_base64 \
+	tests/fuzz/fuzz_broker \
 	tests/fuzz/fuzz_cgroup \
 	tests/fuzz/fuzz_coalesce \
 	tests/fuzz/fuzz_connfile \
@@ -144,6 +148,9 @@ endif
 tests_fuzz_fuzz_base64_SOURCES = tests/fuzz/fuzz_base64.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_base64_LDADD = $(GATEWAY_TEST_LIBS)
 tests_fuzz_fuzz_base64_LDFLAGS = $(LINK_FUZZ)
+tests_fuzz_fuzz_broker_SOURCES = tests/fuzz/fuzz_broker.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_broker_LDADD = libhost.a liblink.a libbase.a $(SECCOMP_LIBS)
+tests_fuzz_fuzz_broker_LDFLAGS = $(LINK_FUZZ)
 tests_fuzz_fuzz_cgroup_SOURCES = tests/fuzz/fuzz_cgroup.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_cgroup_LDADD = libbase.a
 tests_fuzz_fuzz_cgroup_LDFLAGS = $(LINK_FUZZ)

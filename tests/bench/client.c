@@ -254,7 +254,6 @@ static const struct {
 int
 main(int argc, char **argv)
 {
-    AUTO_FREE char *code = NULL;
     struct job job = {0};
     if (argc < 5)
         talk_die("usage: client MEASURE COUNT CODE-AS-JSON FILE... (see the source)");
