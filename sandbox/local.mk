@@ -50,8 +50,10 @@ dist_runnerpackage_DATA = \
 	sandbox/runner/python/kernelhost_runner/__init__.py \
 	sandbox/runner/python/kernelhost_runner/app.py \
 	sandbox/runner/python/kernelhost_runner/display.py \
+	sandbox/runner/python/kernelhost_runner/formatting.py \
 	sandbox/runner/python/kernelhost_runner/execute.py \
 	sandbox/runner/python/kernelhost_runner/frame.py \
+	sandbox/runner/python/kernelhost_runner/inbox.py \
 	sandbox/runner/python/kernelhost_runner/interrupt.py \
 	sandbox/runner/python/kernelhost_runner/link.py \
 	sandbox/runner/python/kernelhost_runner/magics.py \

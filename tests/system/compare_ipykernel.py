@@ -65,6 +65,8 @@ EXPECTED = {
     "task group error": "ipykernel's reply has the traceback of an earlier cell",
     "magic": "the text describes %connect_info and %qtconsole",
     "gui of a wrong name": "the message names the GUIs that there are",
+    "syntax warning": "ipykernel compiles a cell once more to see whether it awaits",
+    "autocall used": "ipykernel transforms a cell twice, and shows it twice",
     "NaN in metadata": "jupyter_client adds a warning about its own future",
 }
 

@@ -99,7 +99,7 @@ class Executor:
         shell, failure = self._shell, None
         self._interrupts.begin()
         try:
-            transformed = shell.transform_cell(cell.code)
+            transformed = shell.prepare(cell.code)
         except Exception:
             transformed, failure = cell.code, sys.exc_info()
         prepared = {"transformed_cell": transformed, "preprocessing_exc_tuple": failure}

@@ -56,37 +56,45 @@ def encode(kind, flags, ident, slices):
 
 
 class Decoder:
-    """Cuts a byte stream into frames."""
+    """Cuts a byte stream into frames.
+
+    Bytes are put into `chunks`, and decode() moves what they complete to `frames`.
+    It may be interrupted anywhere and called again: nothing is lost or doubled.
+    """
 
     def __init__(self):
-        self._buffer = bytearray()
+        self.chunks = []
+        self.frames = []
+        self._needed = HEAD.size
 
-    def feed(self, data):
-        """Takes bytes, returns the list of frames they completed.
+    def decode(self):
+        """Raises ValueError when no continuation can be a frame."""
+        if sum(map(len, self.chunks)) < self._needed:
+            return
+        data = b"".join(self.chunks)
+        frames, rest, needed = _cut(data)
+        # No signal handler runs in the middle of this line.
+        self.frames, self.chunks, self._needed = self.frames + frames, rest, needed
 
-        Raises ValueError when no continuation can be a frame.
-        """
-        self._buffer += data
-        frames = []
-        while (frame := self._next()) is not None:
-            frames.append(frame)
-        return frames
 
-    def _next(self):
-        buffer = self._buffer
-        if len(buffer) < HEAD.size:
-            return None
-        size, kind, flags, _kernel, ident, _seq, count = HEAD.unpack_from(buffer)
+def _cut(data):
+    """The whole frames at the head of data; the rest, as a list; and how many bytes
+    that has to have before there is something to do."""
+    frames, start, needed = [], 0, HEAD.size
+    while len(data) - start >= HEAD.size:
+        size, kind, flags, _kernel, ident, _seq, count = HEAD.unpack_from(data, start)
         total, at = size + 4, HEAD.size + 4 * count
         if total > FRAME_MAX or count > SLICES_MAX or total < at:
             raise ValueError(f"malformed frame: {total} bytes, {count} slices")
-        if len(buffer) < total:
-            return None
-        slices = []
-        for length in struct.unpack_from(f"<{count}I", buffer, HEAD.size):
-            slices.append(bytes(buffer[at : at + length]))
+        if len(data) - start < total:
+            needed = total
+            break
+        slices, at = [], start + at
+        for length in struct.unpack_from(f"<{count}I", data, start + HEAD.size):
+            slices.append(data[at : at + length])
             at += length
-        if at != total:
+        if at != start + total:
             raise ValueError("malformed frame: slices do not fill it")
-        del buffer[:total]
-        return Frame(kind, flags, ident, slices)
+        frames.append(Frame(kind, flags, ident, slices))
+        start = at
+    return frames, [data[start:]] if start < len(data) else [], needed

@@ -45,9 +45,11 @@ class Interrupts:
         """Makes SIGINT ours."""
         set_handler(signal.SIGINT, self._handle)
 
-    def reading(self):
-        """Bytes are taken from the socket; what they are is not known (inbox)."""
-        self._reading = True
+    def reading(self, whether):
+        """Bytes are taken from the socket; what they are is not known (inbox).
+        Returns what was so before."""
+        before, self._reading = self._reading, whether
+        return before
 
     def arrived(self, shell_request):
         """Frames were read; whether a shell request is among them (inbox)."""

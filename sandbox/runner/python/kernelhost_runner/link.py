@@ -10,14 +10,18 @@ that runs inside it, a __del__ or a signal handler, can print without ever
 waiting for a second lock. The writes let go of the GIL and init reads outside of
 this process, so a full pipe only makes the writer wait.
 
+Frames that wait together leave together: their markers in one write a pipe (one
+marker behind the other, with nothing between), then the frames in one.
+
 KeyboardInterrupt, or what a signal handler of the user raises, may strike in the
-middle of all that. So progress is kept in the item that is being sent, in steps
-between which Python runs no handler, and the next sender goes on exactly there.
+middle of all that. So progress is kept in steps between which Python runs no
+handler, and the next sender goes on exactly there.
 """
 
 import collections
 import errno
 import fcntl
+import itertools
 import os
 import select
 import socket
@@ -28,6 +32,10 @@ from . import frame
 
 _GONE = {errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN, errno.EBADF}
 _HIGH = 200  # where our descriptors live, out of the way of the user's
+_TOGETHER = 100  # frames in one go: PIPE_BUF holds the markers of 170
+_BUFFERS = 1000  # of one writev (IOV_MAX is 1024)
+_NUMBER = struct.Struct("<Q")
+_READ = 64 * 1024  # bytes of one read
 
 
 def _private(fd):
@@ -36,33 +44,38 @@ def _private(fd):
 
 
 class _Item:
-    """A frame, or text for a pipe, on its way.
+    """A frame, or text for a pipe (fd), on its way."""
 
-    todo is the list of (fd, buffers) that are still to be written, None for a
-    frame that has not begun; wrote is what the writes since then returned.
-    """
+    __slots__ = ("buffers", "fd")
 
-    __slots__ = ("buffers", "todo", "wrote")
-
-    def __init__(self, buffers, todo=None):
+    def __init__(self, buffers, fd=None):
         self.buffers = buffers
-        self.todo = todo
-        self.wrote = []
+        self.fd = fd
+
+
+class Ended(EOFError):
+    """Init is gone, or talks nonsense."""
 
 
 class Link:
     """Sends frames (any thread) and receives them (one thread)."""
 
-    def __init__(self, fd, wake):
-        """Takes over the socket fd and duplicates fds 1 and 2. wake() makes
-        another thread call drain(), for a sender that was interrupted."""
+    def __init__(self, fd):
+        """Takes over the socket fd and duplicates fds 1 and 2."""
         self._socket = socket.socket(fileno=_private(fd))
         os.close(fd)
         self._pipes = {frame.STDOUT: _private(1), frame.STDERR: _private(2)}
-        self._wake = wake
+        self.wake = None  # makes another thread call drain(), for a sender that was
+        # interrupted; set before the first frame is sent
         self.lock = threading.RLock()
         self.queue = collections.deque()
         self._sending = False
+        # What was taken from the queue and is not sent yet; what is still to be
+        # written for it, (fd, buffers), None if it has not begun; and what the
+        # writes since then returned.
+        self._taken = []
+        self._todo = None
+        self._wrote = []
         self._decoder = frame.Decoder()
         self._nonce = bytes(frame.NONCE_SIZE)
         self._count = 0
@@ -73,27 +86,46 @@ class Link:
         return self._socket.fileno()
 
     def greet(self):
-        """Waits for HELLO. Returns the frames that came behind it.
+        """Waits for HELLO; `frames` has what came behind it.
 
-        Raises EOFError or ValueError when init does not say HELLO.
+        Raises Ended or ValueError when init does not say HELLO.
         """
-        frames = []
-        while not frames:
-            frames = self.receive()
-        hello = frames.pop(0)
+        while not self.frames:
+            self.read(0)
+        hello, *self.frames = self.frames
         if hello.type != frame.HELLO or hello.id != frame.VERSION:
             raise ValueError(f"expected HELLO of version {frame.VERSION}, got {hello}")
         if len(hello.slices) != 1 or len(hello.slices[0]) != frame.NONCE_SIZE:
             raise ValueError("HELLO without a nonce")
         self._nonce = hello.slices[0]
-        return frames
 
-    def receive(self):
-        """Reads once, returns the frames this completed. Raises EOFError."""
-        data = self._socket.recv(1 << 20)
-        if not data:
-            raise EOFError("init closed the socket")
-        return self._decoder.feed(data)
+    def read(self, flags=socket.MSG_DONTWAIT):
+        """Reads once and adds to `frames` what this completed. Returns whether
+        there was something. Raises Ended."""
+        chunks, something = self._decoder.chunks, True
+        try:
+            # One call: what was read is kept before a handler can raise.
+            chunks.extend(map(self._socket.recv, (_READ,), (flags,)))
+        except BlockingIOError:
+            something = False
+        except ConnectionError:
+            raise Ended("init closed the socket") from None
+        if something and not chunks[-1]:
+            raise Ended("init closed the socket")
+        try:
+            self._decoder.decode()
+        except ValueError as error:
+            raise Ended(str(error)) from None
+        return something
+
+    @property
+    def frames(self):
+        """Frames that were read; whoever is through with one takes it off."""
+        return self._decoder.frames
+
+    @frames.setter
+    def frames(self, frames):
+        self._decoder.frames = frames
 
     def frame(self, kind, ident=0, flags=0, slices=()):
         """An item for `queue`. Raises frame.MessageTooLarge."""
@@ -102,7 +134,7 @@ class Link:
     def text(self, stream, data):
         """An item for `queue`: bytes that go into the pipe as they are, where
         they keep their order with what others write there."""
-        return _Item((), [(self._pipes[stream], [data])])
+        return _Item([data], self._pipes[stream])
 
     def send(self, kind, ident=0, flags=0, slices=()):
         """Sends one frame, after all that was queued before. Raises
@@ -121,7 +153,7 @@ class Link:
             # TimeoutError of a user's alarm is an OSError, too.
             if isinstance(error, OSError) and error.errno in _GONE:
                 os._exit(1)
-            self._wake()
+            self.wake()
             raise
 
     def _drain(self):
@@ -140,41 +172,72 @@ class Link:
     # loop of ours, nor a comprehension, stands inside one; it is called there.
 
     def _send_all(self):
-        while self.queue:
-            self._advance(self.queue[0])
+        while self.queue or self._taken:
+            self._advance()
 
-    def _advance(self, item):
-        """One step with the first item of the queue. Raising leaves item and
-        queue so that the next call goes on where this one was."""
-        if item.todo is None:
-            count = self._count + 1
-            marker = self._nonce + struct.pack("<Q", count)
-            todo = [(fd, [marker]) for fd in self._pipes.values()]
-            todo.append((self._socket.fileno(), item.buffers))
-            item.todo = todo
+    def _advance(self):
+        """One step. Raising leaves everything so that the next call goes on where
+        this one was."""
+        if not self._taken:
+            # One call takes them all: no handler runs in the middle of it.
+            pops = itertools.repeat((), self._together())
+            self._taken.extend(itertools.starmap(self.queue.popleft, pops))
+        if self._todo is None:
+            todo, count = self._plan()
+            self._todo = todo
             self._count = count
-        elif item.wrote:
-            todo = _rest(item.todo, item.wrote)
-            item.todo = todo
-            item.wrote = []
-        if not item.todo:
-            self.queue.popleft()
+        elif self._wrote:
+            todo = _rest(self._todo, self._wrote)
+            self._todo = todo
+            self._wrote = []
+        if not self._todo:
+            self._todo = None
+            self._taken = []
             return
-        fds, buffers = zip(*item.todo, strict=True)
+        fds, buffers = zip(*self._todo, strict=True)
         try:
             # One call: the results are stored before a handler can raise.
-            item.wrote.extend(map(os.writev, fds, buffers))
+            self._wrote.extend(map(os.writev, fds, buffers))
         except BlockingIOError:
             # O_NONBLOCK belongs to the pipe, not to our duplicate: user code
             # that hands fd 1 to an event loop may have set it.
             poll = select.poll()
-            poll.register(fds[len(item.wrote)], select.POLLOUT)
+            poll.register(fds[len(self._wrote)], select.POLLOUT)
             poll.poll()
+
+    def _together(self):
+        """How many items at the head of the queue may leave in one go: a text, or
+        frames as far as one writev carries them."""
+        count = size = 0
+        limit = min(len(self.queue), _TOGETHER)
+        while count < limit:  # others may append meanwhile
+            item = self.queue[count]
+            size += len(item.buffers)
+            if count and (item.fd or size > _BUFFERS):
+                break
+            count += 1
+            if item.fd:
+                break
+        return count
+
+    def _plan(self):
+        """What is to be written for the items taken, and the count after it."""
+        first = self._taken[0]
+        if first.fd:
+            return [(first.fd, first.buffers)], self._count
+        count = self._count + len(self._taken)
+        numbers = range(self._count + 1, count + 1)
+        markers = [b"".join([self._nonce + _NUMBER.pack(n) for n in numbers])]
+        frames = list(itertools.chain.from_iterable(i.buffers for i in self._taken))
+        todo = [(fd, markers) for fd in self._pipes.values()]
+        todo.append((self._socket.fileno(), frames))
+        return todo, count
 
     def abandon(self):
         """In a forked child: nothing is sent from here, ever."""
         self.lock = threading.RLock()
         self.queue.clear()
+        self._taken = []
         if self.open:
             self.open = False
             self._socket.close()

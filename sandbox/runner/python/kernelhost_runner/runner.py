@@ -2,9 +2,8 @@
 
 Two threads. The main thread runs one asyncio loop for good: cells run in it,
 and what they leave behind (tasks, callbacks) goes on between them. The inbox
-thread reads frames, so that control requests are answered and a shutdown is
-heard while a cell keeps the main thread busy; it also sends gathered output
-when its time has come.
+thread reads frames while a cell keeps the main thread busy, and sends gathered
+output when its time has come.
 """
 
 import _thread
@@ -18,10 +17,10 @@ import os
 import select
 import signal
 import sys
-import time
 import types
 
 from . import frame, packing
+from .inbox import Inbox, Selector
 from .interrupt import Interrupts
 from .link import Link
 from .origin import Origin, inherit_in_threads
@@ -34,20 +33,22 @@ class Runner:
     """The process. One instance, made in the main thread."""
 
     def __init__(self):
-        self._event = os.eventfd(0, os.EFD_CLOEXEC)
-        self.link = Link(FD, self._wake)
+        self.link = Link(FD)
         self.interrupts = Interrupts(self._has_input)
         self.interrupts.install()
+        self.inbox = Inbox(self.link, self.interrupts, self._dispatch)
+        self.link.wake = self.inbox.wake
         self.origin = Origin()
-        self.output = Output(self.link, self.origin, self._wake)
-        self._loop = asyncio.new_event_loop()
+        self.output = Output(self.link, self.origin, self.inbox.alarm)
+        self._selector = Selector()
+        self._loop = asyncio.SelectorEventLoop(self._selector)
         self._context = contextvars.copy_context()
         self._libc_flush = None
 
     def start(self):
-        """Takes over the streams, builds the shell, says READY. Returns the
-        frames that came early. Raises EOFError or ValueError without HELLO."""
-        early = self.link.greet()
+        """Takes over the streams, builds the shell, says READY. Raises EOFError or
+        ValueError without HELLO."""
+        self.link.greet()
         self._take_streams()
         asyncio.set_event_loop(self._loop)
         _leave_out_terminal()
@@ -64,11 +65,11 @@ class Runner:
         self.flush()
         info = packing.pack(requests.kernel_info(kernel))
         self.link.send(frame.READY, slices=[info])
-        return early
 
-    def run(self, early):
+    def run(self):
         """Serves until SHUTDOWN or exit()."""
-        _thread.start_new_thread(self._read, (early,))
+        _thread.start_new_thread(self._read, ())
+        self._selector.attach(self.link, self.inbox)
         self._loop.call_soon(self._prepare)
         while not self._server.ending or self._server.executor.busy:
             # User code may stop the loop; an interrupt, SystemExit in a task and
@@ -124,57 +125,28 @@ class Runner:
 
     # Inbox thread
 
-    def _read(self, frames):
-        poll = select.poll()
-        poll.register(self.link.fileno(), select.POLLIN)
-        poll.register(self._event, select.POLLIN)
+    def _read(self):
         try:
-            while True:
-                self._dispatch(frames)
-                frames = []
-                for fd, _events in poll.poll(self._timeout()):
-                    if fd == self._event:
-                        os.eventfd_read(fd)
-                    else:
-                        self.interrupts.reading()
-                        frames = self.link.receive()
-                if self.output.due():
-                    self.output.expire()
-                self.link.drain()
+            self.inbox.run(self.output.expire)
         except (EOFError, ValueError, OSError):
             os._exit(1)  # init is gone or talks nonsense
 
-    def _timeout(self):
-        deadline = self.output.deadline
-        return (
-            None if deadline is None else max(0, (deadline - time.monotonic()) * 1000)
-        )
+    # Either thread
 
-    def _dispatch(self, frames):
-        shell = [
-            received
-            for received in frames
-            if received.type == frame.REQUEST
-            and not received.flags & frame.REQUEST_CONTROL
-        ]
-        if frames:
-            self.interrupts.arrived(bool(shell))
-        for received in frames:
-            if received.type == frame.SHUTDOWN:
-                self._shut_down()
-            elif received.type != frame.REQUEST:
-                continue
-            elif received in shell or not self._server.control(received):
-                self._loop.call_soon_threadsafe(
-                    self._server.shell, received, context=self._context
-                )
+    def _dispatch(self, received, here):
+        if received.type == frame.SHUTDOWN:
+            self._shut_down()
+        if received.type != frame.REQUEST:
+            return False
+        shell = not received.flags & frame.REQUEST_CONTROL
+        if shell or not self._server.control(received):
+            call = self._loop.call_soon if here else self._loop.call_soon_threadsafe
+            call(self._server.shell, received, context=self._context)
+        return shell
 
     def _shut_down(self):
         self._loop.call_soon_threadsafe(self._server.stop)
         os.kill(os.getpid(), signal.SIGINT)  # ends a cell that runs
-
-    def _wake(self):
-        os.eventfd_write(self._event, 1)
 
     def _has_input(self):
         poll = select.poll()
@@ -189,7 +161,7 @@ class Runner:
 
     def _in_child(self):
         if self.link.open:
-            os.close(self._event)
+            self.inbox.abandon()
         self.link.abandon()
         self.output.abandon()
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -221,7 +193,7 @@ def main():
     """Runs the runner. Returns the exit status."""
     gc.disable()  # nothing that is imported is garbage
     runner = Runner()
-    early = runner.start()
+    runner.start()
     gc.enable()
-    runner.run(early)
+    runner.run()
     return 0

@@ -45,10 +45,14 @@ class Server:
         self._loop = loop
         self._flush = flush
         self.executor = Executor(kernel, loop, context)
+        self._last = None
         self.ending = False  # set when no further request is to be served
 
     def shell(self, received):
         """Begins a request. Returns at once for a cell that awaits."""
+        if received is self._last:  # delivered twice (inbox)
+            return
+        self._last = received
         self._kernel.origin.begin(received.id)
         request = None
         try:

@@ -21,6 +21,7 @@ from IPython.core.usage import default_banner
 from traitlets import Any, CBool, Instance, Type, default
 
 from .display import ZMQDisplayPublisher, ZMQShellDisplayHook
+from .formatting import DisplayFormatter
 from .packing import printable
 
 _MURMUR_SEED = 0xC70F6907  # ipykernel's; a debugger finds cells by this hash
@@ -67,6 +68,8 @@ class ZMQInteractiveShell(InteractiveShell):
     keepkernel_on_exit = None
     _last_traceback = None
     _completer = None
+    _prepared = (None, None)  # a cell and what it was transformed into
+    _judged = (None, None, False)  # that, autoawait, and whether it awaits
 
     @default("banner1")
     def _default_banner1(self):
@@ -94,6 +97,11 @@ class ZMQInteractiveShell(InteractiveShell):
 
     def init_virtualenv(self):
         """The interpreter is chosen by the image, not by VIRTUAL_ENV."""
+
+    def init_display_formatter(self):
+        """The formatters, quicker ones."""
+        self.display_formatter = DisplayFormatter(parent=self)
+        self.configurables.append(self.display_formatter)
 
     def init_display_pub(self):
         """Connects the publisher."""
@@ -162,13 +170,36 @@ class ZMQInteractiveShell(InteractiveShell):
         self._last_traceback = None
         return super().run_cell(*args, **kwargs)
 
-    def should_run_async(self, raw_cell, **prepared):
+    def prepare(self, raw_cell):
+        """transform_cell() whose result the next transform_cell() of the same text
+        finds: run_cell() transforms what we had to look at before."""
+        transformed = self.transform_cell(raw_cell)
+        self._prepared = raw_cell, transformed
+        return transformed
+
+    def transform_cell(self, raw_cell):
+        """As IPython's, once a cell."""
+        (raw, transformed), self._prepared = self._prepared, (None, None)
+        if raw is raw_cell and raw is not None:
+            return transformed
+        return super().transform_cell(raw_cell)
+
+    def should_run_async(self, raw_cell, *, transformed_cell=None, **prepared):
         """Whether the cell awaits; False for one that cannot even be compiled
         (a docstring of surrogates, nesting too deep): running it says why."""
+        clean = transformed_cell is not None and not any(prepared.values())
+        judged, autoawait, verdict = self._judged
+        if clean and transformed_cell is judged and autoawait == self.autoawait:
+            return verdict
         try:
-            return super().should_run_async(raw_cell, **prepared)
+            verdict = super().should_run_async(
+                raw_cell, transformed_cell=transformed_cell, **prepared
+            )
         except Exception:
-            return False
+            verdict = False
+        if clean:
+            self._judged = transformed_cell, self.autoawait, verdict
+        return verdict
 
     async def run_code(self, code_obj, result=None, *, async_=False):
         """Runs compiled code; an interrupt that came before it ends it here."""

@@ -50,11 +50,11 @@ def write_all(fd, data):
 class Output:
     """What both streams have in common: the gathered text and its deadline."""
 
-    def __init__(self, link, origin, wake):
-        """wake() makes the inbox thread look at `deadline` again."""
+    def __init__(self, link, origin, alarm):
+        """alarm(deadline) makes the inbox thread call expire() at that time."""
         self._link = link
         self._origin = origin
-        self._wake = wake
+        self._alarm = alarm
         self._chunks = []
         self._size = 0
         self._stream = frame.STDOUT
@@ -80,17 +80,18 @@ class Output:
                 self._stream, self._ident = stream, ident
             self._chunks.append(text)
             self._size += len(text)
-            if self.deadline is not None:
+            whole = text[-1:] == "\n"
+            if self.deadline is not None and not whole:
                 if self._size >= LIMIT:
                     self.send()
                 return
             now = time.monotonic()
-            if self._size >= LIMIT or (now >= self._quiet_until and text[-1:] == "\n"):
+            if self._size >= LIMIT or (now >= self._quiet_until and whole):
                 self.send()
                 self._quiet_until = now + WINDOW
-            else:
+            elif self.deadline is None:
                 self.deadline = max(self._quiet_until, now + PARTIAL)
-                self._wake()
+                self._alarm(self.deadline)
 
     def flush(self):
         """Sends what is gathered, by the shortest way that keeps the order."""
@@ -131,16 +132,20 @@ class Output:
         self._link.drain()
 
     def expire(self):
-        """The deadline has come (inbox thread)."""
+        """If the deadline has come, sends; else sets the alarm again (inbox)."""
+        if self.deadline is None:
+            return
         with self._link.lock:
+            now = time.monotonic()
+            if self.deadline is None:
+                return
+            if now < self.deadline:
+                self._alarm(self.deadline)
+                return
             self.deadline = None
             if self._chunks:
                 self.send()
-                self._quiet_until = time.monotonic() + WINDOW
-
-    def due(self):
-        """Whether it is time to call expire()."""
-        return self.deadline is not None and time.monotonic() >= self.deadline
+                self._quiet_until = now + WINDOW
 
     def flush_for_process(self):
         """Another process is about to write to our fds, or this one ends."""
