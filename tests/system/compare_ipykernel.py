@@ -25,6 +25,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE.parent / "sandbox")]
@@ -146,7 +147,18 @@ class Theirs:
         self.client = BlockingKernelClient(connection_file=name)
         self.client.load_connection_file()
         self.client.start_channels()
-        self.client.wait_for_ready(timeout=60)
+        self.wait(time.monotonic() + 60)
+
+    def wait(self, end):
+        """Waits until it answers. jupyter_client takes a kernel whose heart does not
+        beat yet, after a second, for dead."""
+        while True:
+            try:
+                self.client.wait_for_ready(timeout=60)
+                return
+            except RuntimeError:
+                if self.process.poll() is not None or time.monotonic() > end:
+                    raise
 
     def run(self, code, fields):
         """Returns (messages, reply)."""
