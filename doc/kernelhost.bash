@@ -8,8 +8,8 @@ _kernelhost_names() {
 
 _kernelhost() {
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
-    local commands='serve create ls show rm start stop run exec connect kernel kernelspec
-        image doctor version help'
+    local commands='serve restart upgrade create ls show rm start stop run exec connect kernel
+        kernelspec image doctor version help'
     local limits='--image --memory --cpus --pids' every='--state --json --help'
     local command='' state='' arguments=0 i options words
 
@@ -20,7 +20,7 @@ _kernelhost() {
         --state) state=${COMP_WORDS[++i]} ;;
         --image | -i | --memory | -m | --cpus | --pids | --code | -c | --kernel | -k | \
             --output | -o | --save-dir | --cwd | -C | --env | -e | --name | --prefix | \
-            --display-name | --connection-file | -f) ((i++)) ;;
+            --display-name | --connection-file | -f | --to) ((i++)) ;;
         -*) ;;
         *)
             if [ -z "$command" ]; then
@@ -39,7 +39,7 @@ _kernelhost() {
         mapfile -t COMPREPLY < <(compgen -d -- "$current")
         return
         ;;
-    --output | -o | --connection-file | -f)
+    --output | -o | --connection-file | -f | --to)
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
         return
         ;;
@@ -54,6 +54,7 @@ _kernelhost() {
     case $command in
     '') words=$commands options=--version ;;
     serve) options=--foreground ;;
+    upgrade) options=--to ;;
     create | kernel) options=$limits ;;
     ls) options=--quiet ;;
     run) options="--code --kernel --output --allow-errors --save-dir --create $limits" ;;

@@ -20,6 +20,7 @@ libcli_a_SOURCES = \
 	kernelhost/cli/outputs.c kernelhost/cli/outputs.h kernelhost/cli/print.c \
 	kernelhost/cli/print.h kernelhost/cli/probe.c kernelhost/cli/render.c \
 	kernelhost/cli/render.h kernelhost/cli/run.c kernelhost/cli/run.h \
+	kernelhost/cli/renew.c \
 	kernelhost/cli/run_notebook.c kernelhost/cli/serve.c kernelhost/cli/session.c \
 	kernelhost/cli/session.h kernelhost/cli/show.c kernelhost/cli/size.c \
 	kernelhost/cli/size.h kernelhost/cli/table.c kernelhost/cli/table.h \

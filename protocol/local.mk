@@ -2,7 +2,7 @@ noinst_LIBRARIES += liblink.a
 liblink_a_SOURCES = \
 	protocol/link/broker.c protocol/link/broker.h \
 	protocol/link/frame.c protocol/link/frame.h \
-	protocol/link/init.h protocol/link/runner.h
+	protocol/link/init.h protocol/link/runner.h protocol/link/versions.h
 
 # What clients speak. Pure like the other, but with jansson and libcrypto:
 # only the parts that the network reaches link it.

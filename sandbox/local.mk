@@ -12,6 +12,7 @@ libhost_a_SOURCES = \
 	sandbox/host/broker.c sandbox/host/broker.h \
 	sandbox/host/cgroup.c sandbox/host/cgroup.h \
 	sandbox/host/cgroup_find.c sandbox/host/cgroup_find.h \
+	sandbox/host/check.c sandbox/host/check.h \
 	sandbox/host/child.c sandbox/host/child.h \
 	sandbox/host/daemon.c sandbox/host/daemon.h \
 	sandbox/host/fields.c sandbox/host/fields.h \
@@ -29,6 +30,7 @@ libhost_a_SOURCES = \
 	sandbox/host/process.c sandbox/host/process.h \
 	sandbox/host/procfs.c sandbox/host/procfs.h \
 	sandbox/host/record.c \
+	sandbox/host/renew.c sandbox/host/renew.h \
 	sandbox/host/rootfs.c sandbox/host/rootfs.h \
 	sandbox/host/spawn.c sandbox/host/spawn.h \
 	sandbox/host/store.c sandbox/host/store.h \

@@ -24,6 +24,14 @@ const struct kh_command kh_commands[] = {
      "SIGTERM.\n"
      "What stands behind -- is passed to kernelhostd.",
      kh_options_serve, 0, ANY, 0, 0, kh_cmd_serve},
+    {"restart", "", "restart the host's processes; sandboxes go on",
+     "The same process executes its program anew, so a service manager sees no end.\n"
+     "Prints how many sandboxes went on and how long nobody answered.",
+     NO_OPTIONS, 0, 0, 0, 0, kh_cmd_restart},
+    {"upgrade", "[--to FILE]", "the same with the installed version's programs",
+     "Looks first whether they are all there and can take over what runs; if not,\n"
+     "nothing is changed.",
+     kh_options_upgrade, 0, 0, 0, 0, kh_cmd_upgrade},
     {"create", "[NAME] [--image IMAGE] [--memory SIZE] [--cpus N] [--pids N]",
      "make a sandbox and print its name",
      "NAME has 1 to 56 lower-case letters, digits and inner hyphens. Without one the\n"

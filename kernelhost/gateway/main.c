@@ -2,6 +2,7 @@
  *
  *     kernelhost-gateway --broker-fd N --api-fd N --public-dir PATH
  *
+ * or with --versions, which kernelhostd --check compares with its own.
  * Started by kernelhostd under an own uid, with an empty 0700 directory as working
  * directory, which clients know as PATH. Confines itself, lists the sandboxes, and
  * serves until SIGTERM or until kernelhostd is gone. Sandboxes go on without it.
@@ -31,6 +32,7 @@
 #include "kernelhost/gateway/registry.h"
 #include "kernelhost/http/routes.h"
 #include "kernelhost/http/server.h"
+#include "protocol/link/versions.h"
 
 #define ZMQ_SOCKETS_MAX 65535
 
@@ -264,6 +266,10 @@ main(int argc, char **argv)
     int r;
 
     kh_log_open("kernelhost-gateway", KH_LOG_INFO);
+    if (argc == 2 && !strcmp(argv[1], "--versions")) {
+        fputs(KH_VERSIONS, stdout);
+        return 0;
+    }
     if (read_options(argc, argv, &host.options) < 0)
         return 2;
     r = prepare(&err);

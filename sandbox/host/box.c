@@ -82,8 +82,10 @@ note_birth(struct kh_host *host, struct kh_box *box, pid_t pid, uint32_t id_firs
 {
     int r;
 
-    box->birth = (struct kh_birth){
-        .slot = box->slot, .id_first = id_first, .started = (uint64_t)time(NULL)};
+    box->birth = (struct kh_birth){.slot = box->slot,
+                                   .id_first = id_first,
+                                   .started = (uint64_t)time(NULL),
+                                   .init_version = KH_INIT_VERSION};
     memcpy(box->birth.kit, host->kit_version, sizeof(box->birth.kit));
     r = kh_birth_note(&box->birth, pid, err);
     return r < 0 ? r

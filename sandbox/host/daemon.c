@@ -1,15 +1,13 @@
 #include "sandbox/host/daemon.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <linux/close_range.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -19,6 +17,7 @@
 #include "sandbox/host/broker.h"
 #include "sandbox/host/gateway.h"
 #include "sandbox/host/host.h"
+#include "sandbox/host/renew.h"
 
 #define STOP_TIMEOUT_S 10
 #define RETRY_S        5
@@ -28,7 +27,10 @@ struct daemon {
     struct kh_gateway gateway;
     struct kh_broker broker;
     struct kh_watch signals, requests;
+    struct kh_renewal renewal;
     bool stopping;
+    bool renewing; /* the gateway ends, then we execute the next program */
+    bool resumed;  /* and are the next program */
     bool told_ready;
     int64_t retry_at; /* start the gateway then (CLOCK_MONOTONIC, s); 0: not */
 };
@@ -47,6 +49,7 @@ write_pid(const struct kh_store *store)
 static int
 block_signals(struct kh_error *err)
 {
+    struct sigaction hangup;
     sigset_t set;
     int fd;
 
@@ -54,6 +57,10 @@ block_signals(struct kh_error *err)
     sigaddset(&set, SIGCHLD);
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGUSR2);
+    /* A terminal that closes ends us like Ctrl-C, unless nohup said otherwise. */
+    if (sigaction(SIGHUP, NULL, &hangup) == 0 && hangup.sa_handler != SIG_IGN)
+        sigaddset(&set, SIGHUP);
     signal(SIGPIPE, SIG_IGN);
     if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
         return kh_fail_errno(err, "cannot block signals");
@@ -125,6 +132,60 @@ retry_gateway(struct daemon *d)
 }
 
 static void
+renewal_failed(struct daemon *d, const struct kh_error *err)
+{
+    kh_log(KH_LOG_ERROR, "kernelhostd goes on as it is: %s", err->text);
+    kh_renewal_tell(&d->host.store, err);
+}
+
+static void
+execute_anew(struct daemon *d)
+{
+    struct kh_error err = {0};
+
+    kh_log(KH_LOG_INFO, "executing '%s' sandboxes=%u", d->renewal.program,
+           d->host.running);
+    (void)kh_renewal_exec(&d->renewal, &d->host.store, d->gateway.api, &err);
+    d->renewing = false;
+    renewal_failed(d, &err);
+    retry_gateway(d);
+}
+
+/* The gateway is ended as a crash would end it: it can lose nothing by that, and what
+ * it does when it is told to end is for the end of the host. */
+static void
+checked(struct kh_process *process, int status)
+{
+    struct daemon *d = process->owner;
+    struct kh_error err = {0};
+
+    if (d->stopping)
+        return;
+    if (status != 0) {
+        kh_fail(&err, EPROTO, "'%s --check' failed (hint: its reason is in the log)",
+                d->renewal.program);
+        renewal_failed(d, &err);
+        return;
+    }
+    d->renewing = true;
+    if (d->gateway.process.pid)
+        kh_process_kill(&d->gateway.process, SIGKILL);
+    else
+        execute_anew(d);
+}
+
+static void
+begin_renewal(struct daemon *d)
+{
+    struct kh_error err = {0};
+
+    if (d->stopping || d->renewing || d->renewal.check.pid)
+        return;
+    if (kh_renewal_begin(&d->renewal, &d->host.store, checked, d, &err) < 0)
+        renewal_failed(d, &err);
+}
+
+static void
 gateway_ended(struct kh_process *process, int status)
 {
     struct daemon *d = process->owner;
@@ -132,6 +193,10 @@ gateway_ended(struct kh_process *process, int status)
     cut_gateway(d);
     if (d->stopping)
         return;
+    if (d->renewing) {
+        execute_anew(d);
+        return;
+    }
     kh_log(KH_LOG_ERROR, "the gateway ended status=0x%x, starting it again", status);
     retry_gateway(d);
 }
@@ -181,6 +246,8 @@ signals_ready(struct kh_watch *watch, uint32_t events)
     while (read(watch->fd, &info, sizeof(info)) == sizeof(info)) {
         if (info.ssi_signo == SIGCHLD)
             kh_process_reap_others();
+        else if (info.ssi_signo == SIGUSR2)
+            begin_renewal(watch->owner);
         else
             begin_stop(watch->owner);
     }
@@ -206,6 +273,8 @@ requests_ready(struct kh_watch *watch, uint32_t events)
         d->told_ready = true;
         printf("kernelhostd: ready state=%s\n", d->host.store.path);
         fflush(stdout);
+        if (d->resumed)
+            kh_renewal_tell(&d->host.store, NULL);
     }
 }
 
@@ -218,21 +287,6 @@ run(struct daemon *d)
         if (d->retry_at && !d->stopping && seconds() >= d->retry_at)
             retry_gateway(d);
     }
-}
-
-/* Whoever starts it may have left descriptors open, or 0, 1 or 2 closed: neither
- * may reach a sandbox, and no log line may land in a file of ours. */
-static void
-clean_descriptors(void)
-{
-    int fd;
-
-    syscall(SYS_close_range, 3, ~0u, 0);
-    do
-        fd = open("/dev/null", O_RDWR);
-    while (fd >= 0 && fd < 3);
-    if (fd >= 0)
-        close(fd);
 }
 
 /* Their limits together may be more than there is. */
@@ -253,46 +307,66 @@ bound_sandboxes(struct kh_host *host)
                err.text);
 }
 
+static int
+open_all(struct daemon *d, const struct kh_daemon_options *options,
+         const struct kh_inherited *inherited, struct kh_error *err)
+{
+    int signals = block_signals(err), r;
+
+    r = signals < 0 ? signals : kh_watch_open(err);
+    if (r == 0)
+        r = kh_watch_add(&d->signals, signals, EPOLLIN, signals_ready, d, err);
+    if (r == 0)
+        r = kh_host_open(options->state, options->kit, options->id_base,
+                         inherited->lock, &d->host, err);
+    if (r < 0)
+        return r;
+    d->host.admission = options->admission;
+    bound_sandboxes(&d->host);
+    d->host.box_ended = box_ended;
+    d->host.owner = d;
+    d->renewal.argv = options->argv;
+    d->resumed = options->resume;
+    /* What the earlier program began, and what taking over has ended. */
+    kh_process_reap_others();
+    return 0;
+}
+
 int
-kh_daemon_serve(const char *state, const char *kit, const char *gateway,
-                uint32_t id_base, const struct kh_admission *admission)
+kh_daemon_serve(const struct kh_daemon_options *options)
 {
     static struct daemon d;
+    struct kh_inherited inherited;
     struct kh_error err = {0};
     struct rlimit files;
-    int signals, r;
+    int r;
 
     d.broker.sock = d.gateway.broker = d.gateway.api = -1;
     umask(022);
-    clean_descriptors();
     if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
         files.rlim_cur = files.rlim_max;
         (void)setrlimit(RLIMIT_NOFILE, &files);
     }
-    signals = block_signals(&err);
-    r = signals < 0 ? signals : kh_watch_open(&err);
+    r = kh_inherited_take(options->resume, &inherited, &err);
     if (r == 0)
-        r = kh_watch_add(&d.signals, signals, EPOLLIN, signals_ready, &d, &err);
-    if (r == 0)
-        r = kh_host_open(state, kit, id_base, &d.host, &err);
+        r = open_all(&d, options, &inherited, &err);
     if (r < 0) {
         kh_log(KH_LOG_ERROR, "%s", err.text);
         return 1;
     }
-    d.host.admission = *admission;
-    bound_sandboxes(&d.host);
-    d.host.box_ended = box_ended;
-    d.host.owner = &d;
     write_pid(&d.host.store);
-    r = kh_gateway_open(&d.gateway, &d.host.store, gateway, &err);
+    r = kh_gateway_open(&d.gateway, &d.host.store, options->gateway, inherited.api,
+                        &err);
     if (r < 0)
         kh_log(KH_LOG_ERROR, "%s", err.text);
     else if (start_gateway(&d) == 0)
         run(&d);
     (void)unlinkat(d.host.store.run, "host.pid", 0);
+    (void)unlinkat(d.host.store.run, "renewal", 0);
     kh_gateway_close(&d.gateway, &d.host.store);
     kh_broker_release(&d.broker);
     kh_host_close(&d.host);
+    free(d.renewal.program);
     kh_log(KH_LOG_INFO, "stopped");
     return r < 0 || !d.stopping;
 }

@@ -7,10 +7,18 @@
 
 #include "sandbox/host/admission.h"
 
-/* Serves the state directory STATE until a signal ends it, with the kit and the
- * gateway's binary at those paths, and no more sandboxes than ADMISSION lets in.
- * Returns the exit status. */
-int kh_daemon_serve(const char *state, const char *kit, const char *gateway,
-                    uint32_t id_base, const struct kh_admission *admission);
+struct kh_daemon_options {
+    const char *state;   /* the state directory */
+    const char *kit;     /* directory */
+    const char *gateway; /* binary */
+    uint32_t id_base;
+    struct kh_admission admission;
+    char *const *argv;  /* as main got it */
+    const char *resume; /* descriptors of an earlier program, or NULL: see renew.h */
+};
+
+/* Serves until a signal ends it. SIGTERM and SIGINT end the sandboxes, too; SIGUSR2
+ * executes kernelhostd anew beneath them. Returns the exit status. */
+int kh_daemon_serve(const struct kh_daemon_options *options);
 
 #endif

@@ -93,7 +93,7 @@ wait_for_old(const struct kh_store *store, struct kh_error *err)
 
 int
 kh_gateway_open(struct kh_gateway *gateway, const struct kh_store *store,
-                const char *binary, struct kh_error *err)
+                const char *binary, int api, struct kh_error *err)
 {
     const struct passwd *user;
 
@@ -114,7 +114,7 @@ kh_gateway_open(struct kh_gateway *gateway, const struct kh_store *store,
         return kh_fail_errno(err, "cannot execute '%s'", binary);
     if (wait_for_old(store, err) < 0)
         return -err->code;
-    gateway->api = bind_api(store, err);
+    gateway->api = api >= 0 ? api : bind_api(store, err);
     return gateway->api < 0 ? gateway->api : 0;
 }
 

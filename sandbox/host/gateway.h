@@ -29,10 +29,11 @@ struct kh_gateway {
     int64_t minute;
 };
 
-/* Looks the user up, binds the API socket, and waits for the gateway of an earlier
- * kernelhostd to end: two would take each other's files and ports. */
+/* Looks the user up, binds the API socket (or takes API, if it is not -1), and waits
+ * for the gateway of an earlier kernelhostd to end: two would take each other's files
+ * and ports. */
 int kh_gateway_open(struct kh_gateway *gateway, const struct kh_store *store,
-                    const char *binary, struct kh_error *err);
+                    const char *binary, int api, struct kh_error *err);
 void kh_gateway_close(struct kh_gateway *gateway, const struct kh_store *store);
 
 /* Starts the process; ENDED is called when it has ended. -EAGAIN when it was started

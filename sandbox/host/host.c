@@ -105,8 +105,24 @@ open_groups(struct kh_host *host, struct kh_error *err)
     return r < 0 ? kh_fail_in(err, "cgroups") : 0;
 }
 
+/* Made and checked first, then opened through the new mount. */
+static int
+open_store(struct kh_host *host, const char *state, int lock, struct kh_error *err)
+{
+    int r = 0;
+
+    if (lock < 0) {
+        r = kh_store_open(state, -1, &host->store, err);
+        if (r < 0)
+            return r;
+        kh_store_close(&host->store);
+        r = private_mounts(state, err);
+    }
+    return r < 0 ? r : kh_store_open(state, lock, &host->store, err);
+}
+
 int
-kh_host_open(const char *state, const char *kit, uint32_t id_base,
+kh_host_open(const char *state, const char *kit, uint32_t id_base, int lock,
              struct kh_host *ret_host, struct kh_error *err)
 {
     struct kh_host *host = ret_host;
@@ -115,13 +131,7 @@ kh_host_open(const char *state, const char *kit, uint32_t id_base,
     memset(host, 0, sizeof(*host));
     host->kit = -1;
     host->id_base = id_base;
-    r = kh_store_open(state, &host->store, err);
-    if (r < 0)
-        return r;
-    kh_store_close(&host->store); /* made and checked; now through the new mount */
-    r = private_mounts(state, err);
-    if (r == 0)
-        r = kh_store_open(state, &host->store, err);
+    r = open_store(host, state, lock, err);
     if (r < 0)
         return r;
     snprintf(host->mount_point, sizeof(host->mount_point), "%s/mnt", state);

@@ -39,7 +39,7 @@ struct kh_host {
  * installs the kit from KIT, takes over the sandboxes of an earlier host, those that
  * run running, and removes its leftovers. kh_watch_open comes before; box_ended and
  * owner are for the caller to set after. */
-int kh_host_open(const char *state, const char *kit, uint32_t id_base,
+int kh_host_open(const char *state, const char *kit, uint32_t id_base, int lock,
                  struct kh_host *ret_host, struct kh_error *err);
 
 /* Frees everything; sandboxes must have ended. */

@@ -26,6 +26,26 @@ static const struct {
 };
 
 static int
+check_init(int kit, struct kh_error *err)
+{
+    if (faccessat(kit, &KH_INIT_BINARY[1], X_OK, 0) < 0)
+        return kh_fail_errno(err, "the kit has no '%s'", KH_INIT_BINARY);
+    return 0;
+}
+
+int
+kh_kit_check(const char *source, struct kh_error *err)
+{
+    AUTO_FD int from = open(source, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    uint64_t hash = 0;
+    int r = from < 0 ? kh_fail_errno(err, "cannot open it") : check_init(from, err);
+
+    if (r == 0)
+        r = kh_tree_hash(from, &hash, err);
+    return r < 0 ? kh_fail_in(err, "kit '%s' (hint: make install)", source) : 0;
+}
+
+static int
 fill(int source, int kit, struct kh_error *err)
 {
     size_t i;
@@ -39,9 +59,7 @@ fill(int source, int kit, struct kh_error *err)
             r = kh_fail_errno(err, "cannot make '%s' of the kit", dirs[i].path);
     if (r == 0 && fchmod(kit, 0755) < 0)
         r = kh_fail_errno(err, "cannot set the mode of the kit");
-    if (r == 0 && faccessat(kit, &KH_INIT_BINARY[1], X_OK, 0) < 0)
-        r = kh_fail_errno(err, "the kit has no '%s'", KH_INIT_BINARY);
-    return r;
+    return r < 0 ? r : check_init(kit, err);
 }
 
 static int

@@ -16,6 +16,9 @@
 int kh_kit_open(const struct kh_store *store, const char *source,
                 char ret_version[KH_KIT_SIZE], struct kh_error *err);
 
+/* Fails when SOURCE is no whole kit; changes nothing. */
+int kh_kit_check(const char *source, struct kh_error *err);
+
 /* Moves to the trash what is in the store besides the versions of which KEEP says
  * true: those that are current or that a running sandbox stands on. */
 void kh_kits_sweep(const struct kh_store *store,

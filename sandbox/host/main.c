@@ -2,11 +2,14 @@
  * byte, no JSON, no ZeroMQ ever reaches it. See doc/architecture.md. */
 #include <errno.h>
 #include <getopt.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "base/log.h"
+#include "protocol/link/versions.h"
+#include "sandbox/host/check.h"
 #include "sandbox/host/daemon.h"
 #include "sandbox/host/idmap.h"
 
@@ -15,8 +18,10 @@ usage(FILE *out)
 {
     fputs(
         "usage: kernelhostd [--state DIR] [--kit DIR] [--gateway FILE] [--id-base N]\n"
-        "                   [--max-sandboxes N] [--memory-reserve BYTES]\n"
-        "Started by `kernelhost serve`. Runs in the foreground; SIGTERM ends it.\n",
+        "                   [--max-sandboxes N] [--memory-reserve BYTES] [--check]\n"
+        "Started by `kernelhost serve`. Runs in the foreground; SIGTERM ends it,\n"
+        "SIGUSR2 restarts it beneath its sandboxes. --check only tells whether it\n"
+        "could take over the state directory.\n",
         out);
 }
 
@@ -38,6 +43,20 @@ read_admission(int option, const char *text, struct kh_admission *admission)
     return 0;
 }
 
+static int
+check(const struct kh_daemon_options *o)
+{
+    struct kh_error err = {0};
+    unsigned sandboxes;
+
+    if (kh_check(o->state, o->kit, o->gateway, &sandboxes, &err) < 0) {
+        kh_log(KH_LOG_ERROR, "%s", err.text);
+        return 1;
+    }
+    printf("%ssandboxes %u\n", KH_VERSIONS, sandboxes);
+    return 0;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -48,13 +67,20 @@ main(int argc, char **argv)
         {"id-base", required_argument, NULL, 'i'},
         {"max-sandboxes", required_argument, NULL, 'm'},
         {"memory-reserve", required_argument, NULL, 'r'},
+        {"check", no_argument, NULL, 'c'},
+        {"resume", required_argument, NULL, 'R'}, /* renew.h */
         {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0},
     };
-    const char *state = getenv("KERNELHOST_STATE"), *kit = KH_KITDIR;
-    const char *gateway = KH_LIBEXECDIR "/kernelhost-gateway";
+    struct kh_daemon_options o = {
+        .state = getenv("KERNELHOST_STATE"),
+        .kit = KH_KITDIR,
+        .gateway = KH_LIBEXECDIR "/kernelhost-gateway",
+        .admission = {.max = KH_IDMAP_SLOTS},
+        .argv = argv,
+    };
     unsigned long id_base = KH_IDMAP_BASE;
-    struct kh_admission admission = {.max = KH_IDMAP_SLOTS};
+    bool only_check = false;
     char *end = NULL;
     int c;
 
@@ -62,21 +88,27 @@ main(int argc, char **argv)
     while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
         switch (c) {
         case 's':
-            state = optarg;
+            o.state = optarg;
             break;
         case 'k':
-            kit = optarg;
+            o.kit = optarg;
             break;
         case 'g':
-            gateway = optarg;
+            o.gateway = optarg;
             break;
         case 'i':
             id_base = strtoul(optarg, &end, 0);
             break;
         case 'm':
         case 'r':
-            if (read_admission(c, optarg, &admission) < 0)
+            if (read_admission(c, optarg, &o.admission) < 0)
                 return 2;
+            break;
+        case 'c':
+            only_check = true;
+            break;
+        case 'R':
+            o.resume = optarg;
             break;
         case 'h':
             usage(stdout);
@@ -86,8 +118,8 @@ main(int argc, char **argv)
             return 2;
         }
     }
-    if (!state)
-        state = KH_STATEDIR;
+    if (!o.state)
+        o.state = KH_STATEDIR;
     if ((end && *end) || id_base < KH_IDMAP_SIZE || id_base % KH_IDMAP_SIZE ||
         id_base > UINT32_MAX - (uint64_t)KH_IDMAP_SIZE * KH_IDMAP_SLOTS) {
         kh_log(KH_LOG_ERROR,
@@ -100,5 +132,6 @@ main(int argc, char **argv)
         kh_log(KH_LOG_ERROR, "kernelhostd needs root (hint: sudo kernelhost serve)");
         return 1;
     }
-    return kh_daemon_serve(state, kit, gateway, (uint32_t)id_base, &admission);
+    o.id_base = (uint32_t)id_base;
+    return only_check ? check(&o) : kh_daemon_serve(&o);
 }

@@ -46,11 +46,17 @@ static int
 take_lock(struct kh_store *store, struct kh_error *err)
 {
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    struct stat ours, there;
 
-    store->lock =
-        openat(store->state, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (store->lock < 0)
+        store->lock = openat(store->state, "lock",
+                             O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (store->lock < 0)
         return kh_fail_errno(err, "cannot open the lock of '%s'", store->path);
+    if (fstat(store->lock, &ours) < 0 ||
+        fstatat(store->state, "lock", &there, AT_SYMLINK_NOFOLLOW) < 0 ||
+        ours.st_dev != there.st_dev || ours.st_ino != there.st_ino)
+        return kh_fail(err, EBADF, "that is not the lock of '%s'", store->path);
     if (fcntl(store->lock, F_SETLK, &lock) < 0)
         return kh_fail(err, EBUSY,
                        "another host runs on '%s' (hint: stop it, or give this one "
@@ -60,7 +66,8 @@ take_lock(struct kh_store *store, struct kh_error *err)
 }
 
 int
-kh_store_open(const char *path, struct kh_store *ret_store, struct kh_error *err)
+kh_store_open(const char *path, int lock, struct kh_store *ret_store,
+              struct kh_error *err)
 {
     struct kh_store store = {.path = ""};
     const struct {
@@ -87,7 +94,7 @@ kh_store_open(const char *path, struct kh_store *ret_store, struct kh_error *err
     snprintf(store.path, sizeof(store.path), "%s", path);
     for (i = 0; i < KH_COUNT(dirs); i++)
         *dirs[i].fd = -1;
-    store.lock = -1;
+    store.lock = lock;
     /* 0711: the gateway and clients pass through to run/, nobody lists it. */
     store.state = open_dir(AT_FDCWD, path, 0711, err);
     r = store.state < 0 ? store.state : take_lock(&store, err);

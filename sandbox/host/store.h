@@ -46,8 +46,10 @@ struct kh_store {
 };
 
 /* Opens or makes the state directory PATH (absolute), takes its lock, checks
- * owner and modes. -EBUSY when another host holds it. */
-int kh_store_open(const char *path, struct kh_store *ret_store, struct kh_error *err);
+ * owner and modes. LOCK is the lock's file that an earlier program of this process
+ * left open, taken over, or -1. -EBUSY when another host holds it. */
+int kh_store_open(const char *path, int lock, struct kh_store *ret_store,
+                  struct kh_error *err);
 void kh_store_close(struct kh_store *store);
 
 /* Id as 32 lower-case hex digits. */

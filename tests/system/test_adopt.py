@@ -5,13 +5,14 @@ takes for its own only what is."""
 import os
 import pathlib
 import random
+import shutil
 import signal
 import subprocess
 import threading
 import time
 import zlib
 
-from host import Failed, Host
+from host import DAEMON, Failed, Host, TMP
 from tap import check, done, equal, note, ok
 
 ROUNDS = 20
@@ -238,7 +239,7 @@ def not_true(host):
 
 def unfinished(host):
     """What a stop, a removal and a create leave when kernelhostd dies in them."""
-    host.cli("start", "two")
+    host.cli("start", "two", check=False)
     host.cli("create", "three")
     three = ids(host)["three"]
     gone = birth(host, "two")
@@ -249,6 +250,97 @@ def unfinished(host):
     equal(states(host), {"one": "running", "two": "stopped"},
           "a stop and a removal that had begun are finished")
     ok(all_is_known(host), "nothing is left over")
+
+
+def inventory(pid):
+    """What a process that goes on for ever must not gather."""
+    mounts = pathlib.Path(f"/proc/{pid}/mountinfo").read_text().count("\n")
+    children = subprocess.run(["pgrep", "-c", "-P", str(pid)], capture_output=True,
+                              text=True).stdout.strip()
+    return len(os.listdir(f"/proc/{pid}/fd")), mounts, children
+
+
+def program_of(host):
+    return os.readlink(f"/proc/{host.pid}/exe")
+
+
+def restarted(host):
+    host.cli("start", "two", check=False)
+    for name in ("one", "two"):
+        value(host, name, "n = 0")
+    before, pid = firsts(), host.pid
+    got = host.json("restart")
+    equal((got["running"], got["ended"]), (2, []), "restart: two sandboxes went on")
+    note(f"nobody answered for {got['seconds'] * 1000:.0f} ms")
+    had = inventory(pid)
+    for i in range(5):
+        host.cli("restart")
+        equal(value(host, "one", "n += 1; n"), str(i + 1), f"restart {i}: it counts on")
+    equal((host.process.poll(), host.pid, firsts()), (None, pid, before),
+          "all processes but the gateway are the same")
+    equal(inventory(pid), had, "it has no more descriptors, mounts or children")
+    text = host.cli("restart").stdout
+    ok(text.startswith("restarted ") and text.endswith(" s: 2 sandboxes went on\n"),
+       text.strip())
+    ok(all_is_known(host), "nothing is left over")
+    begun = time.monotonic()
+    line = subprocess.Popen(["kernelhost", "run", "two", "-c",
+                             "import time; time.sleep(1.5); print('end'); late = 2"],
+                            env=host.env, stdin=subprocess.DEVNULL,
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    time.sleep(0.5)
+    os.kill(pid, signal.SIGUSR2)
+    time.sleep(0.2)
+    equal(states(host), {"one": "running", "two": "running"},
+          "a request meanwhile waits and is answered")
+    line.communicate(timeout=30)
+    equal(value(host, "two", "late"), "2", "a cell that ran meanwhile goes on")
+    ok(time.monotonic() - begun > 1.4, "to its end")
+
+
+def upgraded(host):
+    new = TMP / "new"
+    new.mkdir()
+    shutil.copy(DAEMON, new / "kernelhostd")
+    value(host, "one", "n = 7")
+    old, pid = program_of(host), host.pid
+    text = host.cli("upgrade", "--to", new / "kernelhostd").stdout
+    ok(text.startswith("upgraded to ") and "2 sandboxes went on" in text,
+       text.strip())
+    equal((program_of(host), host.pid), (str(new / "kernelhostd"), pid),
+          "it is the other program, as the same process")
+    equal(value(host, "one", "n + 1"), "8", "a sandbox counts on")
+    host.cli("restart")
+    equal(program_of(host), str(new / "kernelhostd"), "a restart is of that one")
+    wrong = new / "wrong"
+    wrong.write_text(f"#!/bin/sh\nexec {DAEMON} --gateway /bin/true \"$@\"\n")
+    wrong.chmod(0o755)
+    text = new / "text"
+    text.write_text("nothing\n")
+    for to, reason in ((wrong, "not the gateway of this build"),
+                       ("/bin/false", "cannot take over"), (text, "cannot execute"),
+                       (new / "missing", "cannot execute")):
+        got = host.cli("upgrade", "--to", to, check=False)
+        ok(got.returncode == 1 + 2 * (to == new / "missing") and reason in got.stderr,
+           f"upgrade to {pathlib.Path(to).name} is refused: {got.stderr.strip()}")
+    renewal = host.state / "run/renewal"
+    for to, reason in (("/bin/false", "--check"), (str(text), "is no program"),
+                       (str(new), "is no program"), ("relative", "is no program")):
+        renewal.unlink(missing_ok=True)
+        (host.state / "run/upgrade").write_text(to)
+        os.kill(pid, signal.SIGUSR2)
+        end = time.monotonic() + 10
+        while not renewal.exists() and time.monotonic() < end:
+            time.sleep(0.01)
+        said = renewal.read_text()
+        ok(said.startswith("failed ") and reason in said, f"so is {to}: {said.strip()}")
+    equal(states(host), {"one": "running", "two": "running"}, "the host serves on")
+    host.cli("upgrade")
+    equal(program_of(host), old, "an upgrade is to the installed one")
+    equal(value(host, "one", "n + 1"), "8", "a sandbox counts on")
+    idle = Host("idle")
+    got = idle.cli("restart", check=False)
+    ok(got.returncode == 5, f"restart needs a host: {got.stderr.strip()}")
 
 
 class Load(threading.Thread):
@@ -327,6 +419,9 @@ def main():
         ends(host)
         with check("births are forged"):
             not_true(host)
+        restarted(host)
+        upgraded(host)
+        host.cli("stop", "two")
         unfinished(host)
         crashes(host)
         host.cli("rm", "one", "two")

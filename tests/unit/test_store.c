@@ -140,7 +140,7 @@ main(void)
         printf("1..0 # SKIP a store belongs to root\n");
         return 77;
     }
-    if (!ok(kh_store_open(path, &store, &err) == 0, "a store is made %s", err.text))
+    if (!ok(kh_store_open(path, -1, &store, &err) == 0, "a store is made %s", err.text))
         return done();
     test_create(&store);
     test_cut(&store);

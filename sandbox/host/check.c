@@ -1,0 +1,109 @@
+#include "sandbox/host/check.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/mem.h"
+#include "protocol/link/versions.h"
+#include "sandbox/host/gateway.h"
+#include "sandbox/host/kit.h"
+#include "sandbox/host/store.h"
+
+static int
+check_gateway(const char *gateway, struct kh_error *err)
+{
+    char said[KH_CHECK_VERSIONS_MAX] = "";
+    int pair[2], status = -1;
+    ssize_t n;
+    pid_t pid;
+
+    if (!getpwnam(KH_GATEWAY_USER))
+        return kh_fail(err, ENOENT, "there is no system user '" KH_GATEWAY_USER "'");
+    if (pipe2(pair, O_CLOEXEC) < 0)
+        return kh_fail_errno(err, "cannot make a pipe");
+    pid = fork();
+    if (pid == 0) {
+        dup2(pair[1], STDOUT_FILENO);
+        execl(gateway, "kernelhost-gateway", "--versions", NULL);
+        _exit(127);
+    }
+    close(pair[1]);
+    n = pid < 0 ? -1 : kh_fd_read_full(pair[0], said, strlen(KH_VERSIONS));
+    close(pair[0]);
+    if (pid > 0)
+        while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+            ;
+    if (n < 0 || status != 0 || strcmp(said, KH_VERSIONS) != 0)
+        return kh_fail(err, EPROTO,
+                       "'%s' is not the gateway of this build (hint: make install)",
+                       gateway);
+    return 0;
+}
+
+/* A record that is being written or removed meanwhile is nothing to complain about. */
+static int
+check_sandbox(int sandboxes, const char *id, unsigned *sandboxes_seen,
+              struct kh_error *err)
+{
+    AUTO_FD int box =
+        openat(sandboxes, id, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    AUTO_FREE char *record = NULL;
+    AUTO_FREE char *birth = NULL;
+    struct kh_record r = {0};
+    struct kh_birth b;
+    size_t size = 0;
+
+    if (box < 0 ||
+        kh_fd_read_file(box, "record", KH_RECORD_SIZE, &record, &size, NULL) == -ENOENT)
+        return 0;
+    if (!record || kh_record_decode(record, size, &r, err) < 0)
+        return kh_fail_in(err, "sandbox '%s'", id);
+    ++*sandboxes_seen;
+    if (kh_fd_read_file(box, KH_BIRTH_FILE, KH_BIRTH_SIZE, &birth, &size, NULL) ==
+        -ENOENT)
+        return 0;
+    if (!birth || kh_birth_decode(birth, size, &b, err) < 0)
+        return kh_fail_in(err, "running sandbox '%s' (hint: stop it first)", r.name);
+    if (b.init_version != KH_INIT_VERSION)
+        return kh_fail(err, EPROTO,
+                       "the kernelhost-init of '%s' speaks version %u, the new gateway "
+                       "%d (hint: stop it first)",
+                       r.name, b.init_version, KH_INIT_VERSION);
+    return 0;
+}
+
+static int
+check_sandboxes(const char *state, unsigned *ret_count, struct kh_error *err)
+{
+    AUTO_FREE char *path = kh_xasprintf("%s/sandboxes", state);
+    DIR *dir = opendir(path);
+    struct dirent *entry;
+    int r = 0;
+
+    if (!dir)
+        return errno == ENOENT ? 0 : kh_fail_errno(err, "cannot list '%s'", path);
+    while (r == 0 && (entry = readdir(dir)))
+        if (entry->d_name[0] != '.')
+            r = check_sandbox(dirfd(dir), entry->d_name, ret_count, err);
+    closedir(dir);
+    return r;
+}
+
+int
+kh_check(const char *state, const char *kit, const char *gateway,
+         unsigned *ret_sandboxes, struct kh_error *err)
+{
+    int r = kh_kit_check(kit, err);
+
+    *ret_sandboxes = 0;
+    if (r == 0)
+        r = check_gateway(gateway, err);
+    return r < 0 ? r : check_sandboxes(state, ret_sandboxes, err);
+}
