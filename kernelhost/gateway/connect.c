@@ -51,7 +51,7 @@ need_channels(struct kh_kernel *kernel, struct kh_connfile *file, struct kh_erro
     const struct kh_connfile *other =
         kernel->file[kernel->file[KH_BIND_IPC] ? KH_BIND_IPC : KH_BIND_TCP];
 
-    if (kernel->channels) {
+    if (other) { /* then there are channels, and not before */
         memcpy(file->key, other->key, sizeof(file->key));
         memcpy(file->signature_scheme, other->signature_scheme,
                sizeof(file->signature_scheme));
