@@ -132,7 +132,7 @@ hash_file(int from, const char *name, uint64_t *hash, struct kh_error *err)
 
 /* Walks FROM in the order of names; copies into TO when that is not -1, and
  * mixes into *HASH when that is not NULL. */
-static int
+static int /* NOLINTNEXTLINE(misc-no-recursion): DEPTH_MAX */
 walk(int from, int to, uint64_t *hash, int depth, struct kh_error *err)
 {
     struct dirent **names = NULL;

@@ -191,6 +191,7 @@ texts(void)
     safe("\xc2\x9b"
          "31m",
          "\\xc2\\x9b31m", "the one-character CSI is shown");
+    /* NOLINTNEXTLINE(misc-misleading-bidirectional): what this is about */
     safe("a\xe2\x80\xae"
          "b",
          "a\\xe2\\x80\\xaeb", "a mark that turns text is shown");
