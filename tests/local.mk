@@ -135,7 +135,7 @@ FUZZ_TARGETS = \
 	tests/fuzz/fuzz_wire \
 	tests/fuzz/fuzz_words
 check_PROGRAMS += $(FUZZ_TARGETS)
-EXTRA_DIST += tests/fuzz/corpus
+EXTRA_DIST += tests/fuzz/corpus tests/fuzz/fuzz_gateway.py
 if FUZZING
 FUZZ_MAIN = tests/fuzz/fuzz.h
 LINK_FUZZ = $(AM_LDFLAGS) -fsanitize=fuzzer
