@@ -100,9 +100,14 @@ cut_gateway(struct daemon *d)
 static void
 end_gateway(struct daemon *d, const struct kh_error *err)
 {
-    if (err->code != EPIPE)
+    bool left = err->code == EPIPE;
+
+    if (!left)
         kh_log(KH_LOG_ERROR, "gateway ended for what it sent: %s", err->text);
-    kh_process_kill(&d->gateway.process, err->code != EPIPE ? SIGKILL : SIGTERM);
+    /* One that closes its socket because it was told to end is not told again: it
+     * has let go of its signal handler, and would die before it is done. */
+    if (!left || !d->stopping)
+        kh_process_kill(&d->gateway.process, left ? SIGTERM : SIGKILL);
     cut_gateway(d);
 }
 
