@@ -129,6 +129,7 @@ FUZZ_TARGETS = \
 	tests/fuzz/fuzz_queue \
 	tests/fuzz/fuzz_record \
 	tests/fuzz/fuzz_schema \
+	tests/fuzz/fuzz_stat \
 	tests/fuzz/fuzz_strings \
 	tests/fuzz/fuzz_text \
 	tests/fuzz/fuzz_utf8 \
@@ -197,6 +198,9 @@ tests_fuzz_fuzz_record_LDFLAGS = $(LINK_FUZZ)
 tests_fuzz_fuzz_schema_SOURCES = tests/fuzz/fuzz_schema.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_schema_LDADD = $(JUPYTER_TEST_LIBS)
 tests_fuzz_fuzz_schema_LDFLAGS = $(LINK_FUZZ)
+tests_fuzz_fuzz_stat_SOURCES = tests/fuzz/fuzz_stat.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_stat_LDADD = libinit.a liblink.a libbase.a
+tests_fuzz_fuzz_stat_LDFLAGS = $(LINK_FUZZ)
 tests_fuzz_fuzz_strings_SOURCES = tests/fuzz/fuzz_strings.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_strings_LDADD = libinit.a liblink.a libbase.a
 tests_fuzz_fuzz_strings_LDFLAGS = $(LINK_FUZZ)

@@ -20,14 +20,23 @@ struct membership {
     pid_t session;
 };
 
-/* The name in /proc/PID/stat is chosen by the process and may hold anything,
- * so the fields are counted from the last ')'. */
+/* The fields are counted from the last ')': the name may have one, they have none. */
+bool
+kh_session_parse(const char *stat, char *ret_state, pid_t *ret_group,
+                 pid_t *ret_session)
+{
+    const char *at = strrchr(stat, ')');
+    int parent;
+
+    return at && sscanf(at + 1, " %c %d %d %d", ret_state, &parent, ret_group,
+                        ret_session) == 4;
+}
+
 static bool
 read_membership(int proc, const char *pid, struct membership *ret)
 {
-    char path[32], line[STAT_SIZE], *at;
+    char path[32], line[STAT_SIZE];
     AUTO_FD int fd = -1;
-    int parent, group, session;
     ssize_t n;
 
     snprintf(path, sizeof(path), "%s/stat", pid);
@@ -38,13 +47,7 @@ read_membership(int proc, const char *pid, struct membership *ret)
     if (n <= 0)
         return false;
     line[n] = '\0';
-    at = strrchr(line, ')');
-    if (!at ||
-        sscanf(at + 1, " %c %d %d %d", &ret->state, &parent, &group, &session) != 4)
-        return false;
-    ret->group = group;
-    ret->session = session;
-    return true;
+    return kh_session_parse(line, &ret->state, &ret->group, &ret->session);
 }
 
 static bool

@@ -23,4 +23,10 @@ int kh_session_signal(pid_t session, int signal, pid_t except);
  * now is a stranger, and nothing is done. */
 void kh_session_kill(pid_t session, bool leader_ended);
 
+/* Of the text of a /proc/PID/stat: what the process does (a letter), its group and its
+ * session. The name in it is chosen by the process and may hold anything. False when
+ * the text is cut. Pure; for tests and fuzzing. */
+bool kh_session_parse(const char *stat, char *ret_state, pid_t *ret_group,
+                      pid_t *ret_session);
+
 #endif
