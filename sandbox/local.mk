@@ -21,6 +21,7 @@ libhost_a_SOURCES = \
 	sandbox/host/host.c sandbox/host/host.h \
 	sandbox/host/idmap.c sandbox/host/idmap.h \
 	sandbox/host/image.c sandbox/host/image.h \
+	sandbox/host/join.c sandbox/host/join.h \
 	sandbox/host/kit.c sandbox/host/kit.h \
 	sandbox/host/mounts.c sandbox/host/mounts.h \
 	sandbox/host/netns.c sandbox/host/netns.h \
@@ -37,7 +38,9 @@ libhost_a_SOURCES = \
 	sandbox/host/sys.h \
 	sandbox/host/trash.c sandbox/host/trash.h \
 	sandbox/host/tree.c sandbox/host/tree.h \
-	sandbox/host/watch.c sandbox/host/watch.h
+	sandbox/host/tune.c sandbox/host/tune.h \
+	sandbox/host/watch.c sandbox/host/watch.h \
+	sandbox/host/zygote.c sandbox/host/zygote.h sandbox/host/zygote_start.c
 libhost_a_CPPFLAGS = $(AM_CPPFLAGS) $(SECCOMP_CFLAGS)
 
 pkglibexec_PROGRAMS += kernelhostd
@@ -67,6 +70,27 @@ dist_runnerpackage_DATA = \
 	sandbox/runner/python/kernelhost_runner/shell.py \
 	sandbox/runner/python/kernelhost_runner/stream.py
 
+# The zygote: the image's python3 again, and a shared object without a libc.
+zygotedir = $(kitdir)/.kernelhost/runner/zygote
+zygotepackagedir = $(zygotedir)/kernelhost_zygote
+dist_zygote_DATA = sandbox/runner/zygote/__main__.py
+dist_zygotepackage_DATA = \
+	sandbox/runner/zygote/kernelhost_zygote/__init__.py \
+	sandbox/runner/zygote/kernelhost_zygote/claim.py \
+	sandbox/runner/zygote/kernelhost_zygote/detach.py \
+	sandbox/runner/zygote/kernelhost_zygote/native.py \
+	sandbox/runner/zygote/kernelhost_zygote/preload.py \
+	sandbox/runner/zygote/kernelhost_zygote/zygote.py
+EXTRA_DIST += sandbox/runner/zygote/join.c
+zygote_DATA = sandbox/runner/zygote/join.so
+CLEANFILES += sandbox/runner/zygote/join.so
+sandbox/runner/zygote/join.so: sandbox/runner/zygote/join.c
+	$(AM_V_at)$(MKDIR_P) sandbox/runner/zygote
+	$(AM_V_CC)$(CC) -O2 -Wall -Wextra -Wshadow -shared -fPIC -nostdlib -ffreestanding \
+	    -fvisibility=hidden -fno-stack-protector -fno-optimize-sibling-calls \
+	    -mno-red-zone -fcf-protection=none -fno-tree-loop-distribute-patterns \
+	    -Wl,-z,noexecstack,-z,defs,-z,now,-z,relro -o $@ $(srcdir)/sandbox/runner/zygote/join.c
+
 # kernelhost-init: PID 1 inside. Static; links base and protocol/link only.
 EXTRA_DIST += doc/PROTOCOL.init doc/PROTOCOL.runner
 noinst_LIBRARIES += libinit.a
@@ -87,7 +111,8 @@ libinit_a_SOURCES = \
 	sandbox/init/runner.c sandbox/init/runner.h \
 	sandbox/init/server.c sandbox/init/server.h \
 	sandbox/init/session.c sandbox/init/session.h \
-	sandbox/init/spawn.c sandbox/init/spawn.h
+	sandbox/init/spawn.c sandbox/init/spawn.h \
+	sandbox/init/warm.c sandbox/init/warm.h
 kitinitdir = $(kitdir)/.kernelhost
 kitinit_PROGRAMS = sandbox/init/init
 sandbox_init_init_SOURCES = sandbox/init/main.c

@@ -31,11 +31,14 @@ class Failed(Exception):
 
 
 class Host:
-    def __init__(self, name="h", images=True):
-        """Makes the state directory KH_TMP/NAME; starts nothing."""
+    def __init__(self, name="h", images=True, preload="", wait=True):
+        """Makes the state directory KH_TMP/NAME; starts nothing. Zygotes import
+        PRELOAD; "none": there are none. WAIT: start() waits for the first."""
         self.state = TMP / name
         self.log = TMP / f"{name}.log"
         self.process = None
+        self.preload = preload
+        self.warm = images and wait and preload != "none"
         self.state.mkdir()
         (self.state / "layers").mkdir(mode=0o700)
         if images:
@@ -63,13 +66,17 @@ class Host:
         return self.process.pid
 
     def start(self, timeout=20):
-        """Starts kernelhostd and waits until it answers."""
+        """Starts kernelhostd and waits until it answers and has a zygote."""
+        before = len(self.log_text())
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
-                [DAEMON], env=self.env, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                [DAEMON, "--preload", self.preload],
+                env=self.env, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )
         end = time.monotonic() + timeout
-        while self.cli("ls", check=False).returncode != 0:
+        while self.cli("ls", check=False).returncode != 0 or (
+            self.warm and " zygote ready " not in self.log_text()[before:]
+        ):
             if self.process.poll() is not None or time.monotonic() > end:
                 self.kill()
                 raise Failed(f"the host did not come up:\n{self.log_text()}")

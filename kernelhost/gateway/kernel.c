@@ -146,25 +146,57 @@ release_held(struct kh_kernel *kernel)
 }
 
 static void
-do_spawn(struct kh_kernel *kernel)
+give_order(struct kh_kernel *kernel, enum kh_init_type type)
 {
-    struct kh_frame frame = {
-        .type = KH_INIT_KERNEL_START, .kernel = kernel->number, .count = 3};
+    struct kh_frame frame = {.type = type, .kernel = kernel->number};
 
-    frame.slice[0] = kh_slice_text(kernel->language);
-    frame.slice[1] = kh_slice_text("");
-    frame.slice[2] = kh_slice_text("");
-    kernel->seq = kernel->acked = 0;
+    if (type == KH_INIT_KERNEL_START) {
+        frame.count = 3;
+        frame.slice[0] = kh_slice_text(kernel->language);
+        frame.slice[1] = kh_slice_text("");
+        frame.slice[2] = kh_slice_text("");
+    }
     kh_sandbox_send_urgent(kernel->sandbox, &frame, NULL);
-    attach(kernel);
+    if (type == KH_INIT_KERNEL_START)
+        attach(kernel);
     release_held(kernel);
 }
 
+/* Whether a runner has joined or none could: init takes what it finds. */
 static void
-do_respawn(struct kh_kernel *kernel)
+on_joined(void *arg, const struct kh_broker_reply *reply, int *fd)
 {
-    command(kernel, KH_INIT_KERNEL_RESTART);
-    release_held(kernel);
+    struct kh_kernel *kernel = arg;
+    enum kh_init_type type = kernel->ordered;
+
+    (void)reply;
+    (void)fd;
+    kernel->ordered = 0;
+    if (kernel->life == KH_LIFE_STARTING || kernel->life == KH_LIFE_RESTARTING)
+        give_order(kernel, type);
+}
+
+/* A start or a restart, once a warm runner waits in init for it. */
+static void
+order(struct kh_kernel *kernel, enum kh_init_type type)
+{
+    if (kernel->ordered)
+        return; /* what was asked for first starts it as well */
+    if (strcmp(kernel->language, "python") != 0 ||
+        kh_sandbox_take_joined(kernel->sandbox)) {
+        give_order(kernel, type);
+        return;
+    }
+    kernel->ordered = type;
+    kh_broker_call_name(kernel->gateway->broker, KH_BROKER_JOIN,
+                        kh_sandbox_name(kernel->sandbox), on_joined, kernel);
+}
+
+static void
+do_spawn(struct kh_kernel *kernel)
+{
+    kernel->seq = kernel->acked = 0;
+    order(kernel, KH_INIT_KERNEL_START);
 }
 
 static void
@@ -250,7 +282,7 @@ kh_kernel_step(struct kh_kernel *kernel, enum kh_life_event event, const char *w
         do_spawn(kernel);
         break;
     case KH_LIFE_RESPAWN:
-        do_respawn(kernel);
+        order(kernel, KH_INIT_KERNEL_RESTART);
         break;
     case KH_LIFE_ANNOUNCE:
         announce(kernel);

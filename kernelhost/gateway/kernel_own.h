@@ -15,6 +15,7 @@
 #include "kernelhost/gateway/life.h"
 #include "kernelhost/gateway/request.h"
 #include "protocol/jupyter/connfile.h"
+#include "protocol/link/init.h"
 
 /* Requests that wait here, not in init, because the sandbox is not up. */
 #define KH_HELD_MAX (64u * 1024 * 1024)
@@ -34,6 +35,7 @@ struct kh_kernel {
     bool returning; /* it died, and is about to be restarted */
 
     enum kh_life life;
+    enum kh_init_type ordered;          /* to send when a runner has joined; or 0 */
     bool attached;                      /* init sends us its journal */
     bool restart_asked;                 /* while it was dying */
     uint64_t restarts[KH_RESTARTS_MAX]; /* when; a ring */

@@ -224,6 +224,7 @@ on_created(void *arg, const struct kh_broker_reply *reply, int *fd)
         memcpy(record.name, change->name, sizeof(record.name));
         kh_log(KH_LOG_INFO, "sandbox created name=%s", record.name);
         sandbox = add(change->registry, &record);
+        kh_sandbox_note_joined(sandbox, reply);
         kh_sandbox_greet(sandbox, fd);
         change->created(change->arg, sandbox, NULL);
     }
@@ -234,7 +235,8 @@ void
 kh_registry_create(struct kh_registry *registry, const char *name, const char *image,
                    const struct kh_limits *limits, kh_registry_fn *fn, void *arg)
 {
-    struct kh_broker_request request = {.type = KH_BROKER_CREATE, .limits = *limits};
+    struct kh_broker_request request = {
+        .type = KH_BROKER_CREATE, .arg = KH_BROKER_WARM, .limits = *limits};
     struct change *change = kh_xcalloc(1, sizeof(*change));
     struct kh_error err;
     unsigned nonce;

@@ -237,9 +237,19 @@ on_started(void *arg, const struct kh_broker_reply *reply, int *fd)
         return;
     }
     kh_sandbox_refresh(sandbox, reply);
+    kh_sandbox_note_joined(sandbox, reply);
     kh_sandbox_greet(sandbox, fd);
     if (sandbox->phase == KH_PHASE_STARTING)
         connect_to(sandbox);
+}
+
+static void
+start(struct kh_sandbox *sandbox)
+{
+    struct kh_broker_request request = {.type = KH_BROKER_START, .arg = KH_BROKER_WARM};
+
+    memcpy(request.name, sandbox->record.name, sizeof(request.name));
+    kh_broker_call(sandbox->gateway->broker, &request, on_started, sandbox);
 }
 
 void
@@ -267,8 +277,7 @@ kh_sandbox_up(struct kh_sandbox *sandbox, kh_sandbox_fn *fn, void *arg)
         }
         sandbox->phase = KH_PHASE_STARTING;
         wait_for(&sandbox->ups, fn, arg);
-        kh_broker_call_name(sandbox->gateway->broker, KH_BROKER_START,
-                            sandbox->record.name, on_started, sandbox);
+        start(sandbox);
         return;
     case KH_PHASE_AWAY:
         wait_for(&sandbox->ups, fn, arg);
@@ -417,27 +426,4 @@ const struct kh_broker_reply *
 kh_sandbox_record(const struct kh_sandbox *sandbox)
 {
     return &sandbox->record;
-}
-
-int
-kh_sandbox_send_urgent(struct kh_sandbox *sandbox, const struct kh_frame *frame,
-                       struct kh_error *err)
-{
-    if (sandbox->phase != KH_PHASE_UP && sandbox->phase != KH_PHASE_GREETING)
-        return kh_fail(err, ENOTCONN, "sandbox '%s' is not connected",
-                       sandbox->record.name);
-    if (!sandbox->link)
-        return kh_fail(err, ENOTCONN, "sandbox '%s' is not connected",
-                       sandbox->record.name);
-    return kh_link_send(sandbox->link, frame, err);
-}
-
-int
-kh_sandbox_send(struct kh_sandbox *sandbox, const struct kh_frame *frame,
-                struct kh_error *err)
-{
-    if (sandbox->link && !kh_link_room(sandbox->link, kh_frame_size(frame)))
-        return kh_fail(err, ENOBUFS, "sandbox '%s' does not take more requests now",
-                       sandbox->record.name);
-    return kh_sandbox_send_urgent(sandbox, frame, err);
 }

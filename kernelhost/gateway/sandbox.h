@@ -39,6 +39,12 @@ void kh_sandbox_refresh(struct kh_sandbox *sandbox,
  * started just now. Such an init holds nothing yet: frames may go along with HELLO. */
 void kh_sandbox_greet(struct kh_sandbox *sandbox, int *fd);
 
+/* REPLY is to the request that made or started it: whether a warm Python runner
+ * waits inside. take tells so, once. */
+void kh_sandbox_note_joined(struct kh_sandbox *sandbox,
+                            const struct kh_broker_reply *reply);
+bool kh_sandbox_take_joined(struct kh_sandbox *sandbox);
+
 /* Makes the sandbox run and its init reachable, then calls FN (maybe before
  * returning). */
 void kh_sandbox_up(struct kh_sandbox *sandbox, kh_sandbox_fn *fn, void *arg);

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "kernelhost/gateway/exec.h"
 #include "kernelhost/gateway/kernel.h"
+#include "kernelhost/gateway/link.h"
 #include "kernelhost/gateway/sandbox_own.h"
 #include "protocol/link/init.h"
 
@@ -144,4 +145,27 @@ kh_sandbox_frame(struct kh_sandbox *sandbox, const struct kh_frame *frame,
         return table[i].handle(sandbox, frame, err);
     }
     return kh_fail(err, EBADMSG, "init sends a frame of type %u", frame->type);
+}
+
+int
+kh_sandbox_send_urgent(struct kh_sandbox *sandbox, const struct kh_frame *frame,
+                       struct kh_error *err)
+{
+    if (sandbox->phase != KH_PHASE_UP && sandbox->phase != KH_PHASE_GREETING)
+        return kh_fail(err, ENOTCONN, "sandbox '%s' is not connected",
+                       sandbox->record.name);
+    if (!sandbox->link)
+        return kh_fail(err, ENOTCONN, "sandbox '%s' is not connected",
+                       sandbox->record.name);
+    return kh_link_send(sandbox->link, frame, err);
+}
+
+int
+kh_sandbox_send(struct kh_sandbox *sandbox, const struct kh_frame *frame,
+                struct kh_error *err)
+{
+    if (sandbox->link && !kh_link_room(sandbox->link, kh_frame_size(frame)))
+        return kh_fail(err, ENOBUFS, "sandbox '%s' does not take more requests now",
+                       sandbox->record.name);
+    return kh_sandbox_send_urgent(sandbox, frame, err);
 }

@@ -93,6 +93,21 @@ kh_sandbox_drop_kernel(struct kh_sandbox *sandbox, struct kh_kernel *kernel)
     kh_kernel_set_next(at, kh_kernel_next(kernel));
 }
 
+void
+kh_sandbox_note_joined(struct kh_sandbox *sandbox, const struct kh_broker_reply *reply)
+{
+    sandbox->joined = reply->arg & KH_BROKER_WARM;
+}
+
+bool
+kh_sandbox_take_joined(struct kh_sandbox *sandbox)
+{
+    bool joined = sandbox->joined;
+
+    sandbox->joined = false;
+    return joined;
+}
+
 static void
 on_warm(void *arg, const struct kh_error *err)
 {
@@ -109,7 +124,8 @@ on_warm(void *arg, const struct kh_error *err)
 void
 kh_sandbox_warm(struct kh_sandbox *sandbox)
 {
-    kh_sandbox_up(sandbox, on_warm, sandbox);
+    if (!sandbox->joined)
+        kh_sandbox_up(sandbox, on_warm, sandbox);
 }
 
 int

@@ -32,6 +32,7 @@ struct kh_sandbox {
     struct kh_timer *timer; /* next try to connect; patience for WELCOME */
     unsigned tries;
     bool unwelcomed; /* UP by trust in a fresh init: its WELCOME is still due */
+    bool joined;     /* a runner has joined it and no kernel is its yet */
     struct kh_waiter *ups, *stops;
     struct kh_kernel *kernels;
     unsigned kernel_count;

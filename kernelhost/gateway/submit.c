@@ -26,7 +26,7 @@ pass_on(struct kh_kernel *kernel, struct kh_request *request,
 
     if (action == KH_LIFE_REFUSE)
         return kh_fail(err, ECANCELED, "the kernel is dead (hint: restart it)");
-    if (action != KH_LIFE_SEND)
+    if (action != KH_LIFE_SEND || kernel->ordered)
         return hold_frame(kernel, frame, err);
     r = kh_sandbox_send(kernel->sandbox, frame, err);
     if (r == -ENOTCONN) /* the link was lost just now and is made again */

@@ -38,6 +38,8 @@ enum kh_broker_type {
     KH_BROKER_LIST = 8,    /* arg: cursor (0 first); one record a reply; arg of
                               the reply: next cursor; ENOENT at the end */
     KH_BROKER_IMAGES = 9,  /* as LIST, for images: reply.image */
+    KH_BROKER_JOIN = 10,   /* name: a warm Python runner is to wait in init; EAGAIN
+                              when there is none to be had: start one anew */
     /* unsolicited, serial 0 */
     KH_BROKER_EXITED = 32, /* a sandbox's PID 1 ended: name, id, arg: wait status or
                               KH_BROKER_STATUS_UNKNOWN, usage.oom_kills */
@@ -45,6 +47,10 @@ enum kh_broker_type {
 
 /* Instead of a wait status, of a process that an earlier kernelhostd started. */
 #define KH_BROKER_STATUS_UNKNOWN 0xffffffffu
+
+/* In the arg of CREATE and START: answer when a warm runner waits in init, or when
+ * there is none to be had. */
+#define KH_BROKER_WARM 1u
 
 enum kh_sandbox_state {
     KH_SANDBOX_RUNNING = 1,

@@ -19,6 +19,7 @@
 #define KH_INIT_BINARY  "/.kernelhost/init"
 #define KH_INIT_SOCKET  "/.kernelhost/run/init.sock" /* run: 0700 root inside */
 #define KH_INIT_RUNNERS "/.kernelhost/runner"        /* /python/__main__.py ... */
+#define KH_INIT_JOIN    "/.kernelhost/run/join.sock" /* for runners that join */
 
 #define KH_JOURNAL_BYTES (8u * 1024 * 1024) /* per kernel; one frame more may pass */
 #define KH_QUEUE_MAX     10000u             /* requests waiting a kernel */
@@ -32,6 +33,15 @@
 #define KH_USER_GID  1000
 #define KH_USER_HOME "/home/user"
 #define KH_USER_CWD  "/workspace"
+
+/* Its environment, as initializers of an array of strings; then what Python
+ * runners have besides. A zygote has the same. */
+#define KH_USER_ENV                                                                    \
+    "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",               \
+        "HOME=/home/user", "USER=user", "LOGNAME=user", "LANG=C.UTF-8",                \
+        "TERM=xterm-256color"
+#define KH_PYTHON_ENV "MPLBACKEND=module://matplotlib_inline.backend_inline"
+#define KH_PYTHON     "/usr/bin/python3"
 
 enum kh_init_type {
     /* gateway -> init */

@@ -57,6 +57,20 @@ enum kh_request_flag {
                                      that are queued when it is replied */
 };
 
+/* A runner that joined: a process that a zygote made (sandbox/runner/zygote), a
+ * child of init all the same. It connects to KH_INIT_JOIN (SEQPACKET, one frame a
+ * message), confined and warm, and waits to be claimed by a kernel of its kind. */
+enum kh_joined_type {
+    KH_JOINED_HELLO = 32, /* runner -> init; slice 0: kind ("python") */
+    KH_JOINED_START = 33, /* init -> runner, once; id: sizeof(struct kh_error);
+                             slices: cwd, env ("K=V" strings, each ended by NUL);
+                             four descriptors: those it would find as 1, 2 and 3,
+                             and a pipe for a struct kh_error. Then as any runner */
+};
+
+/* Above, a kernel is started in the ordinary way. */
+#define KH_JOINED_MAX (64u * 1024)
+
 #define KH_REPLY_ERROR 1 /* content.status is "error" */
 
 /* INTERRUPT is a signal, not a frame: init sends SIGINT to the runner's process

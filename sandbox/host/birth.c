@@ -29,6 +29,7 @@ list(struct kh_cursor *c, void *value)
     kh_field_u32(c, &b->pid);
     kh_field_u64(c, &b->start_time);
     kh_field_u32(c, &b->slot);
+    kh_field_u32(c, &b->zygote);
     kh_field_u32(c, &b->id_first);
     kh_field_u64(c, &b->started);
     kh_field_u32(c, &b->init_version);

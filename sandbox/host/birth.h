@@ -27,10 +27,13 @@ struct kh_birth {
     uint32_t pid;                  /* PID 1, as the host counts */
     uint64_t start_time;           /* field 22 of /proc/PID/stat */
     uint32_t slot;
-    uint32_t id_first;     /* host id of uid 0 inside */
-    uint64_t started;      /* seconds since 1970 */
+    uint32_t id_first; /* host id of uid 0 inside */
+    uint32_t zygote;   /* slot of the zygote that owns its user namespace, or none */
+    uint64_t started;  /* seconds since 1970 */
     uint32_t init_version; /* KH_INIT_VERSION of its kernelhost-init */
 };
+
+#define KH_BIRTH_NO_ZYGOTE UINT32_MAX
 
 /* Fills in boot id and start time of PID, which the caller knows to exist. */
 int kh_birth_note(struct kh_birth *birth, pid_t pid, struct kh_error *err);

@@ -17,10 +17,12 @@
 #include "base/mem.h"
 #include "protocol/link/init.h"
 #include "sandbox/host/image.h"
+#include "sandbox/host/join.h"
 #include "sandbox/host/plan.h"
 #include "sandbox/host/spawn.h"
 #include "sandbox/host/sys.h"
 #include "sandbox/host/trash.h"
+#include "sandbox/host/zygote.h"
 
 static struct kh_box *
 box_new(struct kh_host *host, const struct kh_record *record)
@@ -59,6 +61,7 @@ make_plan(struct kh_host *host, struct kh_box *box, struct kh_plan **ret_plan,
     int r;
 
     plan->id_first = kh_idmap_first(host->id_base, box->slot);
+    plan->owner = box->zygote ? kh_zygote_owner(box->zygote) : plan->id_first;
     plan->mount_point = host->mount_point;
     plan->filter = host->filter;
     plan->layer[plan->layers] = fcntl(host->kit, F_DUPFD_CLOEXEC, 0);
@@ -84,6 +87,8 @@ note_birth(struct kh_host *host, struct kh_box *box, pid_t pid, uint32_t id_firs
 
     box->birth = (struct kh_birth){.slot = box->slot,
                                    .id_first = id_first,
+                                   .zygote = box->zygote ? box->zygote->slot
+                                                         : KH_BIRTH_NO_ZYGOTE,
                                    .started = (uint64_t)time(NULL),
                                    .init_version = KH_INIT_VERSION};
     memcpy(box->birth.kit, host->kit_version, sizeof(box->birth.kit));
@@ -130,6 +135,28 @@ set_running(struct kh_host *host, struct kh_box *box)
 }
 
 static int
+take_ids(struct kh_host *host, struct kh_box *box, struct kh_error *err)
+{
+    int r = kh_host_take_slot(host, &box->slot, err);
+
+    if (r < 0)
+        return r;
+    box->zygote = kh_zygote_of(host, box->record.image_id);
+    if (box->zygote)
+        kh_zygote_hold(box->zygote);
+    return 0;
+}
+
+static void
+give_ids(struct kh_host *host, struct kh_box *box)
+{
+    kh_host_give_slot(host, box->slot);
+    if (box->zygote)
+        kh_zygote_release(box->zygote);
+    box->zygote = NULL;
+}
+
+static int
 begin(struct kh_host *host, struct kh_box *box, struct kh_error *err)
 {
     int r;
@@ -139,12 +166,12 @@ begin(struct kh_host *host, struct kh_box *box, struct kh_error *err)
     if (box->phase != KH_BOX_STOPPED)
         return kh_fail(err, EBUSY, "sandbox '%s' is being stopped (hint: try again)",
                        box->record.name);
-    r = kh_host_take_slot(host, &box->slot, err);
+    r = take_ids(host, box, err);
     if (r < 0)
         return r;
     r = launch(host, box, err);
     if (r < 0) {
-        kh_host_give_slot(host, box->slot);
+        give_ids(host, box);
         return kh_fail_in(err, "cannot start sandbox '%s'", box->record.name);
     }
     set_running(host, box);
@@ -173,9 +200,11 @@ claim(struct kh_host *host, struct kh_box *box, struct kh_error *err)
         return r;
     }
     box->slot = birth->slot;
+    if (birth->zygote != KH_BIRTH_NO_ZYGOTE)
+        box->zygote = kh_zygote_adopt(host, box->record.image_id, birth->zygote);
     r = kh_process_watch(&box->process, (pid_t)birth->pid, pidfd, init_ended, box, err);
     if (r < 0)
-        kh_host_give_slot(host, box->slot);
+        give_ids(host, box);
     return r;
 }
 
@@ -326,6 +355,7 @@ init_ended(struct kh_process *process, int status)
     struct kh_error failed = {0};
     int r;
 
+    kh_join_cancel(box);
     if (box->phase == KH_BOX_RUNNING) {
         kh_store_drop_birth(&host->store, box->record.id);
         kh_cgroup_usage(host->groups, box->id, &box->last_usage);
@@ -334,7 +364,7 @@ init_ended(struct kh_process *process, int status)
     box->last_usage.memory = 0;
     box->last_usage.pids = 0;
     (void)kh_cgroup_remove(host->groups, box->id, NULL);
-    kh_host_give_slot(host, box->slot);
+    give_ids(host, box);
     host->running--;
     box->phase = KH_BOX_STOPPED;
     box->record.state = KH_SANDBOX_STOPPED;

@@ -21,6 +21,8 @@
 #include "sandbox/host/process.h"
 #include "sandbox/host/store.h"
 
+struct kh_join;
+
 enum kh_box_phase {
     KH_BOX_STOPPED,
     KH_BOX_RUNNING,
@@ -36,6 +38,8 @@ struct kh_box {
     char id[KH_ID_TEXT];
     uint32_t slot;             /* while it runs */
     struct kh_birth birth;     /* the same */
+    struct kh_zygote *zygote;  /* whose children can join it, then; or NULL */
+    struct kh_join *joins;     /* runners on their way (join.h) */
     struct kh_process process; /* PID 1, or the deleting helper */
     bool remove;               /* STOPPING: go on to REMOVING */
     uint64_t waiter;           /* serial of the broker request to answer at the end */

@@ -7,13 +7,17 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "sandbox/host/image.h"
+#include "sandbox/host/join.h"
 
 void
 kh_broker_reset(struct kh_broker *broker, struct kh_host *host, int sock)
 {
     size_t i;
 
+    uint64_t generation = broker->generation + 1;
+
     kh_broker_release(broker);
+    broker->generation = generation;
     broker->host = host;
     broker->sock = sock;
     broker->phase = KH_BROKER_NEW;
@@ -26,8 +30,7 @@ void
 kh_broker_release(struct kh_broker *broker)
 {
     free(broker->queue);
-    memset(broker, 0, sizeof(*broker));
-    broker->sock = -1;
+    *broker = (struct kh_broker){.sock = -1, .generation = broker->generation};
 }
 
 static int
@@ -152,6 +155,76 @@ serve_hello(struct kh_broker *broker, const struct kh_broker_request *q,
     return 0;
 }
 
+/* A request that is answered when a runner has joined, or could not. */
+struct waiting {
+    struct kh_broker *broker;
+    struct kh_box *box;
+    uint64_t generation, serial;
+    uint32_t type;
+};
+
+static void
+joined(void *owner, const struct kh_error *failed)
+{
+    struct waiting *w = owner;
+    struct kh_broker *broker = w->broker;
+    struct kh_broker_reply reply = {
+        .magic = KH_BROKER_MAGIC, .type = w->type, .serial = w->serial};
+    AUTO_FD int pass = -1;
+    struct kh_error err = {0};
+
+    if (w->generation == broker->generation && broker->sock >= 0) {
+        if (w->type == KH_BROKER_JOIN)
+            reply.error = *failed;
+        else
+            pass_stream(w->box, &pass);
+        reply.arg = failed->code ? 0 : KH_BROKER_WARM;
+        describe(broker, w->box, &reply);
+        /* A socket that fails is seen by the loop. */
+        (void)answer(broker, &reply, pass, &err);
+    }
+    free(w);
+}
+
+static int
+join(struct kh_broker *broker, const struct kh_broker_request *q, struct kh_box *box,
+     struct kh_error *err)
+{
+    struct waiting *w = kh_xcalloc(1, sizeof(*w));
+    int r;
+
+    *w = (struct waiting){broker, box, broker->generation, q->serial, q->type};
+    r = kh_join_begin(box, joined, w, err);
+    if (r < 0)
+        free(w);
+    return r < 0 ? r : LATER;
+}
+
+static int
+started(struct kh_broker *broker, const struct kh_broker_request *q, struct kh_box *box,
+        struct kh_broker_reply *reply, int *ret_pass)
+{
+    if (q->arg & KH_BROKER_WARM && join(broker, q, box, NULL) == LATER)
+        return LATER;
+    describe(broker, box, reply);
+    pass_stream(box, ret_pass);
+    return 0;
+}
+
+static int
+serve_join(struct kh_broker *broker, const struct kh_broker_request *q,
+           struct kh_broker_reply *reply, int *ret_pass)
+{
+    struct kh_box *box = find(broker, q, &reply->error);
+
+    (void)ret_pass;
+    if (!box)
+        return -ENOENT;
+    if (box->phase != KH_BOX_RUNNING)
+        return kh_fail(&reply->error, EAGAIN, "sandbox '%s' is not running", q->name);
+    return join(broker, q, box, &reply->error);
+}
+
 static int
 serve_create(struct kh_broker *broker, const struct kh_broker_request *q,
              struct kh_broker_reply *reply, int *ret_pass)
@@ -170,9 +243,7 @@ serve_create(struct kh_broker *broker, const struct kh_broker_request *q,
         return r;
     kh_log(KH_LOG_INFO, "sandbox created name=%s id=%s pid=%d", q->name, box->id,
            (int)box->process.pid);
-    describe(broker, box, reply);
-    pass_stream(box, ret_pass);
-    return 0;
+    return started(broker, q, box, reply, ret_pass);
 }
 
 static int
@@ -186,9 +257,7 @@ serve_start(struct kh_broker *broker, const struct kh_broker_request *q,
         return r;
     kh_log(KH_LOG_INFO, "sandbox started name=%s pid=%d", q->name,
            (int)box->process.pid);
-    describe(broker, box, reply);
-    pass_stream(box, ret_pass);
-    return 0;
+    return started(broker, q, box, reply, ret_pass);
 }
 
 static int
@@ -278,6 +347,7 @@ static const struct {
     {KH_BROKER_STAT, KH_BROKER_READY, serve_stat},
     {KH_BROKER_LIST, KH_BROKER_READY, serve_list},
     {KH_BROKER_IMAGES, KH_BROKER_READY, serve_images},
+    {KH_BROKER_JOIN, KH_BROKER_READY, serve_join},
 };
 
 static int

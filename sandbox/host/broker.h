@@ -22,6 +22,7 @@ struct kh_broker {
     struct kh_host *host;
     int sock; /* borrowed from the gateway */
     enum kh_broker_phase phase;
+    uint64_t generation; /* of gateways: answers to an earlier one are dropped */
     struct kh_broker_reply *queue; /* ring of replies that wait */
     unsigned first, count, size;
 };

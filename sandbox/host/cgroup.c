@@ -222,9 +222,9 @@ kh_cgroup_birth(struct kh_cgroups *groups, const char *id)
                   O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 }
 
-int
-kh_cgroup_add(struct kh_cgroups *groups, const char *id, pid_t pid,
-              struct kh_error *err)
+static int
+put_into(struct kh_cgroups *groups, const char *id, pid_t pid, bool also_v2,
+         struct kh_error *err)
 {
     char text[16];
     int role;
@@ -234,7 +234,7 @@ kh_cgroup_add(struct kh_cgroups *groups, const char *id, pid_t pid,
         AUTO_FD int dir = -1;
         int r;
 
-        if (!is_own_directory(groups, role) || groups->v2[role])
+        if (!is_own_directory(groups, role) || (groups->v2[role] && !also_v2))
             continue;
         dir = openat(groups->parent[role], id,
                      O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
@@ -245,6 +245,20 @@ kh_cgroup_add(struct kh_cgroups *groups, const char *id, pid_t pid,
             return r;
     }
     return 0;
+}
+
+int
+kh_cgroup_add(struct kh_cgroups *groups, const char *id, pid_t pid,
+              struct kh_error *err)
+{
+    return put_into(groups, id, pid, false, err);
+}
+
+int
+kh_cgroup_move(struct kh_cgroups *groups, const char *id, pid_t pid,
+               struct kh_error *err)
+{
+    return put_into(groups, id, pid, true, err);
 }
 
 /* The path of FILE in ID's directory for ROLE. */

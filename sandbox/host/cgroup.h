@@ -56,6 +56,10 @@ int kh_cgroup_birth(struct kh_cgroups *groups, const char *id);
 int kh_cgroup_add(struct kh_cgroups *groups, const char *id, pid_t pid,
                   struct kh_error *err);
 
+/* Puts process PID, which lives elsewhere, into every directory of ID. */
+int kh_cgroup_move(struct kh_cgroups *groups, const char *id, pid_t pid,
+                   struct kh_error *err);
+
 /* Kills every process in ID at once where the kernel can (5.14). */
 void kh_cgroup_kill(struct kh_cgroups *groups, const char *id);
 

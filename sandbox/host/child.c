@@ -99,13 +99,26 @@ network(const struct kh_plan *plan, int socket, struct kh_error *err)
     return kh_netns_up(err);
 }
 
-/* The sysctl is the one of the opener's user namespace. */
+/* These sysctls are the ones of the opener's user namespace. */
 static int
-no_more_namespaces(const struct kh_plan *plan, int socket, struct kh_error *err)
+counts(const struct kh_plan *plan, int socket, struct kh_error *err)
 {
+    static const struct {
+        const char *path;
+        const char *most;
+    } limited[] = {
+        {"/proc/sys/user/max_user_namespaces", "0"},
+        {"/proc/sys/user/max_inotify_instances", "128"},
+        {"/proc/sys/user/max_inotify_watches", "131072"},
+    };
+    size_t i;
+
     (void)plan;
     (void)socket;
-    return put("/proc/sys/user/max_user_namespaces", "0", err);
+    for (i = 0; i < KH_COUNT(limited); i++)
+        if (put(limited[i].path, limited[i].most, err) < 0)
+            return -err->code;
+    return 0;
 }
 
 /* pivot_root(".", ".") stacks the old root on the new one; it is then detached,
@@ -189,9 +202,8 @@ filter(const struct kh_plan *plan, int socket, struct kh_error *err)
 
 /* In this order, each once. After `descriptors` the socket is INIT_FD. */
 static int (*const steps[])(const struct kh_plan *, int, struct kh_error *) = {
-    wait_for_go, go_to_root,         more_namespaces, become_root, set_names,
-    network,     no_more_namespaces, pivot,           signals,     limits,
-    privileges,  descriptors,        filter,
+    wait_for_go, go_to_root, more_namespaces, become_root, set_names,   network, counts,
+    pivot,       signals,    limits,          privileges,  descriptors, filter,
 };
 
 void

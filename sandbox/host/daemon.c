@@ -17,7 +17,9 @@
 #include "sandbox/host/broker.h"
 #include "sandbox/host/gateway.h"
 #include "sandbox/host/host.h"
+#include "sandbox/host/image.h"
 #include "sandbox/host/renew.h"
+#include "sandbox/host/zygote.h"
 
 #define STOP_TIMEOUT_S 10
 #define RETRY_S        5
@@ -312,6 +314,16 @@ bound_sandboxes(struct kh_host *host)
                err.text);
 }
 
+/* The image that is asked for if none is named. */
+static void
+warm_up(struct kh_host *host)
+{
+    char id[KH_ID_TEXT];
+
+    if (kh_image_find(&host->store, "default", id, NULL) == 0)
+        (void)kh_zygote_of(host, id);
+}
+
 static int
 open_all(struct daemon *d, const struct kh_daemon_options *options,
          const struct kh_inherited *inherited, struct kh_error *err)
@@ -324,6 +336,8 @@ open_all(struct daemon *d, const struct kh_daemon_options *options,
     if (r == 0)
         r = kh_host_open(options->state, options->kit, options->id_base,
                          inherited->lock, &d->host, err);
+    if (r == 0)
+        r = kh_zygote_configure(&d->host, options->preload, err);
     if (r < 0)
         return r;
     d->host.admission = options->admission;
@@ -360,6 +374,7 @@ kh_daemon_serve(const struct kh_daemon_options *options)
         return 1;
     }
     write_pid(&d.host.store);
+    warm_up(&d.host);
     r = kh_gateway_open(&d.gateway, &d.host.store, options->gateway, inherited.api,
                         &err);
     if (r < 0)

@@ -13,8 +13,9 @@ struct kh_daemon_options {
     const char *gateway; /* binary */
     uint32_t id_base;
     struct kh_admission admission;
-    char *const *argv;  /* as main got it */
-    const char *resume; /* descriptors of an earlier program, or NULL: see renew.h */
+    const char *preload; /* what zygotes import (zygote.h) */
+    char *const *argv;   /* as main got it */
+    const char *resume;  /* descriptors of an earlier program, or NULL: see renew.h */
 };
 
 /* Serves until a signal ends it. SIGTERM and SIGINT end the sandboxes, too; SIGUSR2

@@ -2,11 +2,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/keyctl.h>
 #include <linux/seccomp.h>
 #include <netinet/in.h>
 #include <sched.h>
 #include <seccomp.h>
+#include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -30,6 +33,20 @@ fail_rule(struct kh_error *err, int r, const char *what)
     return kh_fail(err, -r, "cannot add the seccomp rule for '%s'", what);
 }
 
+/* What a zygote needs besides: it joins namespaces, and leaves its session keyring. */
+static const char *const of_zygote[] = {"setns", "keyctl"};
+
+static bool
+is_of_zygote(const char *name)
+{
+    size_t i;
+
+    for (i = 0; i < KH_COUNT(of_zygote); i++)
+        if (!strcmp(name, of_zygote[i]))
+            return true;
+    return false;
+}
+
 static int
 add_names(scmp_filter_ctx ctx, const char *const *names, size_t count, uint32_t action,
           struct kh_error *err)
@@ -50,14 +67,12 @@ add_names(scmp_filter_ctx ctx, const char *const *names, size_t count, uint32_t 
 }
 
 static int
-add_allow_list(scmp_filter_ctx ctx, struct kh_error *err)
+add_allowed(scmp_filter_ctx ctx, struct kh_error *err)
 {
     static const scmp_datum_t personas[] = {0, 8, 0x20000, 0x20008, LOW32};
     size_t i;
     int r = add_names(ctx, allowed, KH_COUNT(allowed), SCMP_ACT_ALLOW, err);
 
-    if (r == 0)
-        r = add_names(ctx, forbidden, KH_COUNT(forbidden), DENY(EPERM), err);
     for (i = 0; r == 0 && i < KH_COUNT(allowed_numbers); i++) {
         r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, allowed_numbers[i], 0);
         if (r < 0)
@@ -70,6 +85,32 @@ add_allow_list(scmp_filter_ctx ctx, struct kh_error *err)
             return fail_rule(err, r, "personality");
     }
     return r;
+}
+
+static int
+add_allow_list(scmp_filter_ctx ctx, struct kh_error *err)
+{
+    int r = add_allowed(ctx, err);
+
+    return r < 0 ? r : add_names(ctx, forbidden, KH_COUNT(forbidden), DENY(EPERM), err);
+}
+
+static int
+add_zygote_list(scmp_filter_ctx ctx, struct kh_error *err)
+{
+    int r = add_allowed(ctx, err);
+    size_t i;
+
+    for (i = 0; r == 0 && i < KH_COUNT(forbidden); i++)
+        if (!is_of_zygote(forbidden[i]))
+            r = add_names(ctx, &forbidden[i], 1, DENY(EPERM), err);
+    if (r == 0)
+        r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(setns), 0);
+    if (r == 0)
+        r = seccomp_rule_add(
+            ctx, SCMP_ACT_ALLOW, SCMP_SYS(keyctl), 1,
+            SCMP_A0(SCMP_CMP_MASKED_EQ, LOW32, KEYCTL_JOIN_SESSION_KEYRING));
+    return r < 0 ? fail_rule(err, r, "a zygote") : 0;
 }
 
 /* One argument compared, under a mask. */
@@ -259,12 +300,12 @@ compile(uint32_t otherwise, int (*add)(scmp_filter_ctx, struct kh_error *),
     return r;
 }
 
-int
-kh_filter_compile(struct sock_fprog ret_programs[KH_FILTER_PROGRAMS],
-                  struct kh_error *err)
+static int
+compile_both(int (*add)(scmp_filter_ctx, struct kh_error *),
+             struct sock_fprog ret_programs[KH_FILTER_PROGRAMS], struct kh_error *err)
 {
     struct sock_fprog list = {0}, arguments = {0};
-    int r = compile(DENY(ENOSYS), add_allow_list, &list, err);
+    int r = compile(DENY(ENOSYS), add, &list, err);
 
     if (r == 0)
         r = compile(SCMP_ACT_ALLOW, add_argument_list, &arguments, err);
@@ -275,6 +316,20 @@ kh_filter_compile(struct sock_fprog ret_programs[KH_FILTER_PROGRAMS],
     ret_programs[0] = list;
     ret_programs[1] = arguments;
     return 0;
+}
+
+int
+kh_filter_compile(struct sock_fprog ret_programs[KH_FILTER_PROGRAMS],
+                  struct kh_error *err)
+{
+    return compile_both(add_allow_list, ret_programs, err);
+}
+
+int
+kh_filter_compile_zygote(struct sock_fprog ret_programs[KH_FILTER_PROGRAMS],
+                         struct kh_error *err)
+{
+    return compile_both(add_zygote_list, ret_programs, err);
 }
 
 int

@@ -24,6 +24,11 @@
 int kh_filter_compile(struct sock_fprog ret_programs[KH_FILTER_PROGRAMS],
                       struct kh_error *err);
 
+/* The same for a zygote (zygote.h), which may also join namespaces (setns) and leave
+ * its session keyring. Its children install the sandbox's programs on top. */
+int kh_filter_compile_zygote(struct sock_fprog ret_programs[KH_FILTER_PROGRAMS],
+                             struct kh_error *err);
+
 /* Installs them on the calling thread; needs no_new_privs. Only system calls. */
 int kh_filter_install(const struct sock_fprog programs[KH_FILTER_PROGRAMS],
                       struct kh_error *err);

@@ -15,6 +15,8 @@
 #include "base/log.h"
 #include "sandbox/host/box.h"
 #include "sandbox/host/kit.h"
+#include "sandbox/host/tune.h"
+#include "sandbox/host/zygote.h"
 #include "sandbox/host/trash.h"
 
 /* In kernelhostd's own mount namespace the state directory is nosuid and nodev:
@@ -134,8 +136,11 @@ kh_host_open(const char *state, const char *kit, uint32_t id_base, int lock,
     r = open_store(host, state, lock, err);
     if (r < 0)
         return r;
+    kh_tune_host();
     snprintf(host->mount_point, sizeof(host->mount_point), "%s/mnt", state);
     r = kh_filter_compile(host->filter, err);
+    if (r == 0)
+        r = kh_filter_compile_zygote(host->zygote_filter, err);
     if (r == 0)
         r = open_groups(host, err);
     if (r == 0) {
@@ -157,8 +162,12 @@ kh_host_close(struct kh_host *host)
     while (host->boxes.count)
         kh_box_forget(host, host->boxes.at[host->boxes.count - 1]);
     kh_boxes_release(&host->boxes);
-    for (i = 0; i < KH_FILTER_PROGRAMS; i++)
+    kh_zygote_end_all(host);
+    free(host->preload);
+    for (i = 0; i < KH_FILTER_PROGRAMS; i++) {
         free(host->filter[i].filter);
+        free(host->zygote_filter[i].filter);
+    }
     if (host->groups)
         kh_cgroups_remove_parents(host->groups);
     kh_cgroups_free(host->groups);

@@ -15,12 +15,16 @@
 #include "sandbox/host/store.h"
 
 struct kh_box;
+struct kh_zygote;
 
 struct kh_host {
     struct kh_store store;
     struct kh_cgroups *groups;
     struct sock_fprog filter[KH_FILTER_PROGRAMS];
-    int kit; /* directory of the kit layer */
+    struct sock_fprog zygote_filter[KH_FILTER_PROGRAMS];
+    struct kh_zygote *zygotes;
+    char *preload; /* modules of zygotes, separated by commas; NULL: no zygotes */
+    int kit;       /* directory of the kit layer */
     char kit_version[KH_KIT_SIZE];
     char mount_point[KH_STATE_PATH_MAX + 8];
     uint32_t id_base;

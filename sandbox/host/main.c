@@ -18,7 +18,8 @@ usage(FILE *out)
 {
     fputs(
         "usage: kernelhostd [--state DIR] [--kit DIR] [--gateway FILE] [--id-base N]\n"
-        "                   [--max-sandboxes N] [--memory-reserve BYTES] [--check]\n"
+        "                   [--max-sandboxes N] [--memory-reserve BYTES]\n"
+        "                   [--preload MODULE,...|none] [--check]\n"
         "Started by `kernelhost serve`. Runs in the foreground; SIGTERM ends it,\n"
         "SIGUSR2 restarts it beneath its sandboxes. --check only tells whether it\n"
         "could take over the state directory.\n",
@@ -67,6 +68,7 @@ main(int argc, char **argv)
         {"id-base", required_argument, NULL, 'i'},
         {"max-sandboxes", required_argument, NULL, 'm'},
         {"memory-reserve", required_argument, NULL, 'r'},
+        {"preload", required_argument, NULL, 'p'},
         {"check", no_argument, NULL, 'c'},
         {"resume", required_argument, NULL, 'R'}, /* renew.h */
         {"help", no_argument, NULL, 'h'},
@@ -77,6 +79,7 @@ main(int argc, char **argv)
         .kit = KH_KITDIR,
         .gateway = KH_LIBEXECDIR "/kernelhost-gateway",
         .admission = {.max = KH_IDMAP_SLOTS},
+        .preload = "numpy,pandas,matplotlib.pyplot",
         .argv = argv,
     };
     unsigned long id_base = KH_IDMAP_BASE;
@@ -103,6 +106,9 @@ main(int argc, char **argv)
         case 'r':
             if (read_admission(c, optarg, &o.admission) < 0)
                 return 2;
+            break;
+        case 'p':
+            o.preload = optarg;
             break;
         case 'c':
             only_check = true;

@@ -20,10 +20,11 @@
 struct kh_plan {
     char name[KH_NAME_SIZE];
     uint32_t id_first;        /* host id of uid 0 inside */
+    uint32_t owner;           /* host id that owns the user namespace (zygote.h) */
     struct kh_limits limits;  /* complete: no zero left */
     int layer[KH_LAYERS_MAX]; /* directories, top first; the kit is layer 0 */
     int layers;
-    int box;                         /* the sandbox's directory: upper/, work/ */
+    int box; /* the sandbox's directory: upper/, work/; -1: a zygote's plan */
     const char *mount_point;         /* host path of an empty directory; borrowed */
     const struct sock_fprog *filter; /* compiled seccomp filter; borrowed */
     int64_t uptime;                  /* whole seconds the host has been up */

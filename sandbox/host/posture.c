@@ -9,6 +9,7 @@
 
 #include "base/clean.h"
 #include "base/fd.h"
+#include "protocol/link/init.h"
 #include "sandbox/host/privs.h"
 
 #define STATUS_MAX 16384
@@ -46,11 +47,55 @@ check_namespaces(pid_t pid, struct kh_error *err)
     return 0;
 }
 
+static int
+check_same_namespaces(pid_t pid, pid_t init, struct kh_error *err)
+{
+    static const char *const names[] = {"cgroup", "ipc", "mnt",  "net",
+                                        "pid",    "uts", "user", "time"};
+    size_t i;
+
+    for (i = 0; i < KH_COUNT(names); i++) {
+        char path[64], theirs[64] = "", inits[64] = "";
+
+        snprintf(path, sizeof(path), "/proc/%d/ns/%s", (int)pid, names[i]);
+        if (readlink(path, theirs, sizeof(theirs) - 1) < 0)
+            return kh_fail_errno(err, "cannot read '%s'", path);
+        snprintf(path, sizeof(path), "/proc/%d/ns/%s", (int)init, names[i]);
+        if (readlink(path, inits, sizeof(inits) - 1) < 0)
+            return kh_fail_errno(err, "cannot read '%s'", path);
+        if (strcmp(inits, theirs) != 0)
+            return kh_fail(err, EPERM,
+                           "process %d is not in the sandbox's %s namespace", (int)pid,
+                           names[i]);
+    }
+    return 0;
+}
+
+/* Fails with EPERM for the first of the COUNT lines that is not in PID's status. */
+static int
+check_status(pid_t pid, const char *const *golden, size_t count, struct kh_error *err)
+{
+    AUTO_FREE char *status = NULL;
+    char path[48];
+    size_t i;
+    int r;
+
+    snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+    r = kh_fd_read_file(AT_FDCWD, path, STATUS_MAX, &status, NULL, err);
+    if (r < 0)
+        return r;
+    for (i = 0; i < count; i++)
+        if (!status_has(status, golden[i]))
+            return kh_fail(err, EPERM, "process %d is not confined: expected '%s'",
+                           (int)pid, golden[i]);
+    return 0;
+}
+
 int
 kh_posture_check(uint32_t id_first, pid_t pid, struct kh_error *err)
 {
     unsigned first = id_first;
-    char uid[80], gid[80], caps[2][40], path[48];
+    char uid[80], gid[80], caps[2][40];
     const char *const golden[] = {
         uid,
         gid,
@@ -65,7 +110,6 @@ kh_posture_check(uint32_t id_first, pid_t pid, struct kh_error *err)
         "Threads:\t1",
     };
     static const char *const cap_names[] = {"CapPrm", "CapEff"};
-    AUTO_FREE char *status = NULL;
     size_t i;
     int r;
 
@@ -74,15 +118,33 @@ kh_posture_check(uint32_t id_first, pid_t pid, struct kh_error *err)
     for (i = 0; i < KH_COUNT(cap_names); i++)
         snprintf(caps[i], sizeof(caps[i]), "%s:\t%016" PRIx64, cap_names[i],
                  (uint64_t)KH_INIT_CAPS);
-    snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
-    r = kh_fd_read_file(AT_FDCWD, path, STATUS_MAX, &status, NULL, err);
-    if (r < 0)
-        return r;
-    for (i = 0; i < KH_COUNT(golden); i++)
-        if (!status_has(status, golden[i]))
-            return kh_fail(err, EPERM,
-                           "the sandbox's first process is not confined: "
-                           "expected '%s'",
-                           golden[i]);
-    return check_namespaces(pid, err);
+    r = check_status(pid, golden, KH_COUNT(golden), err);
+    return r < 0 ? r : check_namespaces(pid, err);
+}
+
+int
+kh_posture_check_runner(const struct kh_box *box, pid_t pid, struct kh_error *err)
+{
+    unsigned user = kh_idmap_first(box->host->id_base, box->slot) + KH_USER_UID;
+    char uid[80], gid[80];
+    const char *const golden[] = {
+        uid,
+        gid,
+        "Groups:\t ",
+        "CapInh:\t0000000000000000",
+        "CapPrm:\t0000000000000000",
+        "CapEff:\t0000000000000000",
+        "CapBnd:\t0000000000000000",
+        "CapAmb:\t0000000000000000",
+        "NoNewPrivs:\t1",
+        "Seccomp:\t2",
+        "Seccomp_filters:\t4", /* two of the zygote's, two of the sandbox's */
+        "Threads:\t1",
+    };
+    int r;
+
+    snprintf(uid, sizeof(uid), "Uid:\t%u\t%u\t%u\t%u", user, user, user, user);
+    snprintf(gid, sizeof(gid), "Gid:\t%u\t%u\t%u\t%u", user, user, user, user);
+    r = check_status(pid, golden, KH_COUNT(golden), err);
+    return r < 0 ? r : check_same_namespaces(pid, box->process.pid, err);
 }

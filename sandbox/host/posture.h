@@ -6,11 +6,18 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "sandbox/host/box.h"
+
 #include "base/error.h"
 
 /* Compares ids (ID_FIRST is root inside), capabilities, no_new_privs, seccomp and
  * namespaces of PID with what a sandbox's kernelhost-init has. Fails with EPERM and
  * names the first thing that differs. */
 int kh_posture_check(uint32_t id_first, pid_t pid, struct kh_error *err);
+
+/* The same for a runner that joined BOX: PID's namespaces are those of the box's
+ * first process, its ids the user's, it has no capability and the filters of the
+ * sandbox on top of the zygote's. */
+int kh_posture_check_runner(const struct kh_box *box, pid_t pid, struct kh_error *err);
 
 #endif

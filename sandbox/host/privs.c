@@ -84,6 +84,47 @@ kh_privs_become_root(struct kh_error *err)
     return 0;
 }
 
+/* Else every process inside would possess the keys of who started the host. */
+static int
+fresh_keyring(struct kh_error *err)
+{
+    if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL, 0, 0, 0) < 0 &&
+        errno != ENOSYS)
+        return kh_fail_errno(err, "cannot join a session keyring (hint: sysctl "
+                                  "kernel.keys.maxkeys)");
+    return 0;
+}
+
+static int
+empty_bounding_set(struct kh_error *err)
+{
+    int cap;
+
+    for (cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
+        if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
+            return kh_fail_errno(err, "cannot drop capability %d", cap);
+    return 0;
+}
+
+int
+kh_privs_become_nobody(uint32_t uid, struct kh_error *err)
+{
+    static const struct __user_cap_data_struct none[2];
+
+    if (fresh_keyring(err) < 0 || empty_bounding_set(err) < 0)
+        return -err->code;
+    if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0)
+        return kh_fail_errno(err, "cannot clear the ambient capabilities");
+    if (setgroups(0, NULL) < 0 || setresgid(uid, uid, uid) < 0 ||
+        setresuid(uid, uid, uid) < 0)
+        return kh_fail_errno(err, "cannot become user %u", uid);
+    if (cap_put(none) < 0)
+        return kh_fail_errno(err, "cannot drop the capabilities");
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+        return kh_fail_errno(err, "cannot set no_new_privs");
+    return 0;
+}
+
 /* What root of a user namespace keeps over exec is the bounding and the inheritable
  * set. The bounding set is for everybody and for good, so it is emptied; what init
  * needs comes through the inheritable set, which init empties as it starts. */
@@ -91,13 +132,9 @@ int
 kh_privs_drop(struct kh_error *err)
 {
     struct __user_cap_data_struct data[2] = {0};
-    int cap;
 
-    /* Else every process inside would possess the keys of who started the host. */
-    if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL, 0, 0, 0) < 0 &&
-        errno != ENOSYS)
-        return kh_fail_errno(err, "cannot join a session keyring (hint: sysctl "
-                                  "kernel.keys.maxkeys)");
+    if (fresh_keyring(err) < 0)
+        return -err->code;
     if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0)
         return kh_fail_errno(err, "cannot clear the ambient capabilities");
     if (cap_get(data) < 0)
@@ -107,9 +144,8 @@ kh_privs_drop(struct kh_error *err)
     data[1].inheritable = 0;
     if (cap_put(data) < 0)
         return kh_fail_errno(err, "cannot set the inheritable capabilities");
-    for (cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
-        if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
-            return kh_fail_errno(err, "cannot drop capability %d", cap);
+    if (empty_bounding_set(err) < 0)
+        return -err->code;
     data[0].effective = data[0].permitted = (uint32_t)KH_INIT_CAPS;
     data[1].effective = data[1].permitted = 0;
     if (cap_put(data) < 0)

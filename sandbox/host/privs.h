@@ -31,6 +31,10 @@ int kh_privs_become_root(struct kh_error *err);
  * the bounding set; sets no_new_privs; joins a fresh session keyring. */
 int kh_privs_drop(struct kh_error *err);
 
+/* Becomes the ordinary user UID:UID of the host with nothing: no other groups, no
+ * capability in any set, no_new_privs, a fresh session keyring. */
+int kh_privs_become_nobody(uint32_t uid, struct kh_error *err);
+
 /* Sets the resource limits of a sandbox's processes (no core files). */
 int kh_privs_rlimits(struct kh_error *err);
 

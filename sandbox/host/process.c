@@ -94,6 +94,17 @@ kh_process_kill(const struct kh_process *process, int sig)
 }
 
 void
+kh_process_reap(struct kh_process *process)
+{
+    siginfo_t info;
+
+    while (process->pid && waitid(P_PIDFD, (id_t)process->pidfd, &info, WEXITED) < 0 &&
+           errno == EINTR)
+        ;
+    kh_process_forget(process);
+}
+
+void
 kh_process_reap_others(void)
 {
     for (;;) {

@@ -44,6 +44,10 @@ bool kh_process_exists(const struct kh_process *process);
 /* Signals it; nothing happens to none. */
 void kh_process_kill(const struct kh_process *process, int sig);
 
+/* Waits until it has ended, and reaps it; ENDED is not called. For one that was
+ * killed. */
+void kh_process_reap(struct kh_process *process);
+
 /* Reaps children that are not waited for: those that an earlier program of this
  * process began, and, as PID 1 of a container, orphans. Call it on SIGCHLD. */
 void kh_process_reap_others(void);

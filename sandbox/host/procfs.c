@@ -118,6 +118,16 @@ new_proc(struct kh_error *err)
                         MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, err);
 }
 
+int
+kh_procfs_self(struct kh_error *err)
+{
+    static const struct kh_mount_option options[] = {
+        {"source", "proc"}, {"hidepid", "ptraceable"}, {"subset", "pid"}, {NULL, NULL}};
+
+    return kh_mount_new("proc", options,
+                        MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, err);
+}
+
 /* procfs shows the pid namespace of the process that makes it, so a child born
  * inside makes it and sends the descriptor out. */
 int

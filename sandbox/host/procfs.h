@@ -14,6 +14,10 @@
  * sandbox's pid namespace (setns CLONE_NEWPID): one of them makes it. */
 int kh_procfs_new(struct kh_error *err);
 
+/* A detached procfs of the caller's own pid namespace that shows no process but
+ * those that its opener could trace, and nothing of the host. */
+int kh_procfs_self(struct kh_error *err);
+
 /* Covers what the table says on the attached procfs PROC. */
 int kh_procfs_mask(const struct kh_plan *plan, int proc, struct kh_error *err);
 

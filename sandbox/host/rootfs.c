@@ -59,6 +59,8 @@ clone_trees(const struct kh_plan *plan, int userns, struct trees *ret_trees,
         if (ret_trees->layer[i] < 0)
             return -err->code;
     }
+    if (plan->box < 0)
+        return 0;
     ret_trees->box = idmapped(plan->box, userns, true, err);
     return ret_trees->box < 0 ? -err->code : 0;
 }
@@ -90,7 +92,14 @@ place_trees(const struct kh_plan *plan, const struct trees *trees, char *lower,
         used += (size_t)snprintf(lower + used, lower_size - used, "%s%s", i ? ":" : "",
                                  name);
     }
-    return place(trees->box, "box", err);
+    if (trees->box >= 0)
+        return place(trees->box, "box", err);
+    if (mkdir("box", 0700) < 0 || mkdir("box/upper", 0755) < 0 ||
+        mkdir("box/work", 0700) < 0 ||
+        chown("box/upper", plan->id_first, plan->id_first) < 0 ||
+        chown("box/work", plan->id_first, plan->id_first) < 0)
+        return kh_fail_errno(err, "cannot make a disk in memory");
+    return 0;
 }
 
 /* Overlayfs does its work with the credentials of who mounts it, so these must
@@ -153,7 +162,7 @@ build(const struct kh_plan *plan, const struct trees *trees, struct kh_error *er
         mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
         return kh_fail_errno(err, "cannot make a mount namespace");
     if (mount("scratch", plan->mount_point, "tmpfs", MS_NOSUID | MS_NODEV,
-              "size=1m,mode=700") < 0 ||
+              plan->box < 0 ? "size=64m,mode=700" : "size=1m,mode=700") < 0 ||
         chdir(plan->mount_point) < 0)
         return kh_fail_errno(err, "cannot mount on '%s'", plan->mount_point);
     r = place_trees(plan, trees, lower, sizeof(lower), err);
@@ -165,11 +174,11 @@ build(const struct kh_plan *plan, const struct trees *trees, struct kh_error *er
     if (mkdir("root", 0700) < 0 ||
         move_mount(root, "", AT_FDCWD, "root", MOVE_MOUNT_F_EMPTY_PATH) < 0)
         return kh_fail_errno(err, "cannot attach the overlay");
-    proc = kh_procfs_new(err);
+    proc = plan->box < 0 ? kh_procfs_self(err) : kh_procfs_new(err);
     if (proc < 0)
         return proc;
     r = attach_under(root, "proc", proc, err);
-    if (r == 0)
+    if (r == 0 && plan->box >= 0)
         r = kh_procfs_mask(plan, proc, err);
     if (r < 0)
         return r;
@@ -250,5 +259,23 @@ kh_rootfs_attach(const struct kh_plan *plan, pid_t pid, int pidfd, struct kh_err
         return kh_fail_in(err, "build the root filesystem");
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
         return kh_fail(err, EIO, "the helper for the root filesystem was killed");
+    return 0;
+}
+
+int
+kh_rootfs_enter(const struct kh_plan *plan, int userns, struct kh_error *err)
+{
+    struct trees trees = {{0}, -1}; /* the descriptors end with the process */
+    int r;
+
+    umask(0);
+    r = clone_trees(plan, userns, &trees, err);
+    if (r == 0)
+        r = build(plan, &trees, err);
+    if (r < 0)
+        return r;
+    if (chdir("root") < 0 || kh_sys_pivot_root(".", ".") < 0 ||
+        umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
+        return kh_fail_errno(err, "cannot enter the new root");
     return 0;
 }

@@ -24,4 +24,11 @@
 int kh_rootfs_attach(const struct kh_plan *plan, pid_t pid, int pidfd,
                      struct kh_error *err);
 
+/* For a zygote: builds a root for PLAN, which has no sandbox's directory, and makes
+ * it the caller's, in a new mount namespace. What is written there is in memory
+ * (64 MiB) and goes with the namespace; /proc shows nothing but the caller. USERNS
+ * is a user namespace with the plan's id map. Later failures leave the caller half
+ * way: it must end. */
+int kh_rootfs_enter(const struct kh_plan *plan, int userns, struct kh_error *err);
+
 #endif

@@ -98,7 +98,7 @@ kh_spawn(const struct kh_plan *plan, struct kh_cgroups *groups, const char *id,
         return kh_fail_errno(err, "cannot make a socket pair");
     ours = pair[0];
     kh_fd_refuse_fds(ours);
-    r = kh_privs_lend_euid(plan->id_first, err);
+    r = kh_privs_lend_euid(plan->owner, err);
     if (r < 0) {
         close(pair[1]);
         return r;

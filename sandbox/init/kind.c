@@ -22,10 +22,7 @@ struct kind {
  * PYTHONUNBUFFERED is not set: the runner flushes at the end of a cell, and a
  * write(2) for every print in a loop would cost more than the loop. */
 static const struct kind kinds[] = {
-    {"python",
-     "/usr/bin/python3",
-     "python",
-     {(char *)"MPLBACKEND=module://matplotlib_inline.backend_inline"}},
+    {"python", KH_PYTHON, "python", {(char *)KH_PYTHON_ENV}},
 };
 
 static const char *runners_dir = KH_INIT_RUNNERS;
@@ -94,8 +91,11 @@ kh_kind_plan(struct kh_kind_plan *ret_plan, const struct kh_slice *slices,
     plan.argv = kh_xcalloc(3, sizeof(*plan.argv));
     plan.argv[0] = (char *)kind->interpreter;
     plan.argv[1] = plan.program;
-    plan.run = (struct kh_runner_plan){
-        .argv = plan.argv, .env = plan.env, .cwd = plan.cwd, .keep_user = keep_user};
+    plan.run = (struct kh_runner_plan){.kind = kind->name,
+                                       .argv = plan.argv,
+                                       .env = plan.env,
+                                       .cwd = plan.cwd,
+                                       .keep_user = keep_user};
     *ret_plan = plan;
     return 0;
 }

@@ -36,6 +36,7 @@
 #include "sandbox/init/kind.h"
 #include "sandbox/init/loop.h"
 #include "sandbox/init/server.h"
+#include "sandbox/init/warm.h"
 
 #define REAP_A_TURN 256
 
@@ -208,7 +209,9 @@ start(const struct options *options, struct kh_error *err)
     kh_kind_setup(options->runners, options->no_setuid);
     if (kh_loop_open(err) < 0 || open_signals(err) < 0)
         return -err->code;
-    return kh_server_open(plain ? options->socket : KH_INIT_SOCKET, !plain, err);
+    if (kh_server_open(plain ? options->socket : KH_INIT_SOCKET, !plain, err) < 0)
+        return -err->code;
+    return plain ? 0 : kh_warm_open(KH_INIT_JOIN, err);
 }
 
 static void

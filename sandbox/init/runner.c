@@ -11,6 +11,7 @@
 #include "base/clean.h"
 #include "base/fd.h"
 #include "sandbox/init/spawn.h"
+#include "sandbox/init/warm.h"
 
 #define READ_SIZE (64u * 1024)
 
@@ -352,7 +353,9 @@ kh_runner_start(struct kh_runner *runner, const struct kh_runner_plan *plan,
     kh_fd_nonblock(out[0], true);
     kh_fd_nonblock(errs[0], true);
     memcpy(spawn.fd, (int[]){-1, out[1], errs[1], sock[1]}, sizeof(spawn.fd));
-    r = kh_spawn(&spawn, &runner->pid, &runner->error_fd, err);
+    r = 0;
+    if (!kh_warm_claim(plan->kind, &spawn, &runner->pid, &runner->error_fd))
+        r = kh_spawn(&spawn, &runner->pid, &runner->error_fd, err);
     if (r < 0)
         goto out;
     greet(runner, STEAL_FD(sock[0]), STEAL_FD(out[0]), STEAL_FD(errs[0]));

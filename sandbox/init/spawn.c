@@ -25,15 +25,7 @@
 #define OOM_SCORE_ADJ "500"
 #define FILES_SOFT    16384u
 
-static char *const fixed_env[] = {
-    (char *)"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-    (char *)"HOME=" KH_USER_HOME,
-    (char *)"USER=user",
-    (char *)"LOGNAME=user",
-    (char *)"LANG=C.UTF-8",
-    (char *)"TERM=xterm-256color",
-    NULL,
-};
+static const char *const fixed_env[] = {KH_USER_ENV, NULL};
 
 /* Hard limits are the sandbox's; only what surprises programs is set. */
 static const struct {
@@ -270,7 +262,7 @@ int
 kh_spawn_env(char *const *base, char *const *extra, char ***ret_env,
              struct kh_error *err)
 {
-    char *const *lists[] = {fixed_env, base, extra};
+    char *const *lists[] = {(char *const *)fixed_env, base, extra};
     size_t count = 0, most = 1, i;
     char *const *at;
     char **env;

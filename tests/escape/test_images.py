@@ -4,6 +4,7 @@ the host works on are something else (row F6; CVE-2025-31133, CVE-2026-41579 and
 their kind). A sandbox of it starts as it must or not at all; nothing outside of
 it changes."""
 
+import contextlib
 import hashlib
 import os
 import secrets
@@ -108,9 +109,11 @@ def mounts(pid):
 def first_process(host):
     with open(f"/proc/{host.pid}/task/{host.pid}/children") as file:
         children = [int(pid) for pid in file.read().split()]
-    for pid in children:
-        if os.readlink(f"/proc/{pid}/ns/user") != os.readlink("/proc/self/ns/user"):
-            return pid
+    for pid in children:  # the one that is PID 1 of a namespace below ours
+        with contextlib.suppress(OSError), open(f"/proc/{pid}/status") as file:
+            numbers = next(line for line in file if line.startswith("NSpid")).split()
+            if len(numbers) > 2 and numbers[-1] == "1":
+                return pid
     return None
 
 

@@ -217,7 +217,8 @@ def killed(host, inventory):
 
 def main():
     start = TMP / "start"
-    start.write_text(f'#!/bin/sh\nexec "{host_module.DAEMON}" --id-base {FIRST_ID}\n')
+    start.write_text("#!/bin/sh\n"
+                     f'exec "{host_module.DAEMON}" --id-base {FIRST_ID} "$@"\n')
     start.chmod(0o755)
     host_module.DAEMON = start
     host = Host()

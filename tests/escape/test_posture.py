@@ -26,13 +26,15 @@ GOLDEN = {
     "user": dict(id=1000, CapInh=NONE, CapPrm=NONE, CapEff=NONE, CapBnd=NONE,
                  CapAmb=NONE, NoNewPrivs="1", Seccomp="2", Seccomp_filters="2"),
 }
+# It came from a zygote, whose programs stay below the sandbox's.
+GOLDEN["runner"] = {**GOLDEN["user"], "Seccomp_filters": "4"}
 LIMITS = {"Max core file size": "0 0", "Max realtime priority": "0 0",
           "Max nice priority": "0 0"}
 # What descriptors may be: never a directory, a file of the host, a memfd.
 PIPE, SOCKET = r"pipe:\[\d+\]", r"socket:\[\d+\]"
 FDS = {
     "init": rf"/dev/null|{PIPE}|{SOCKET}|anon_inode:\[(eventpoll|signalfd)\]",
-    "runner": rf"/dev/null|{PIPE}|{SOCKET}|anon_inode:\[(eventpoll|eventfd)\]",
+    "runner": rf"/dev/null|{PIPE}|{SOCKET}|anon_inode:\[(eventpoll|eventfd|timerfd)\]",
 }
 SLEEPER = """
 import threading, time
@@ -120,7 +122,7 @@ def namespaces(box, other, host):
 def compare(box):
     count = 0
     for pid, path in box.tasks():
-        kind = "init" if pid == box.init else "user"
+        kind = {box.init: "init", box.runner: "runner"}.get(pid, "user")
         want = {**GOLDEN[kind], "groups": ""}
         want["id"] = {str(box.first + GOLDEN[kind]["id"])}
         if posture(path) != want:
@@ -154,9 +156,14 @@ def id_ranges(a, b):
 
 def filters(box):
     """S8: the same programs on every process."""
-    programs = [control.filters(pid) for pid in box.pids]
-    equal({len(p) for p in programs}, {2}, "S8 each process has two filters")
-    ok(all(p == programs[0] for p in programs), "S8 and they are the same")
+    programs = {pid: control.filters(pid) for pid in box.pids}
+    runner = programs.pop(box.runner)
+    equal({len(p) for p in programs.values()}, {2}, "S8 each process has two filters")
+    sandbox = programs[box.init]
+    ok(all(p == sandbox for p in programs.values()), "S8 and they are the same")
+    equal(len(runner), 4, "S8 the runner, which joined, has two more")
+    equal(runner[2:], sandbox, "S8 the newest of which are the sandbox's")
+    equal(runner[1], sandbox[1], "S8 as is the zygote's look at arguments")
 
 
 def descriptors(box, where=""):
@@ -238,7 +245,7 @@ def dirty():
     start.chmod(0o755)
     clean, host_module.DAEMON = host_module.DAEMON, start
     try:
-        with Host("dirty") as host:
+        with Host("dirty", preload="none") as host:
             box = Box(host, "d")
             descriptors(box, "(dirty start)")
             junk = re.compile(r"/etc(/passwd)?")

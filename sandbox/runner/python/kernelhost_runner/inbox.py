@@ -29,12 +29,16 @@ class Inbox:
         self._interrupts = interrupts
         self._dispatch = dispatch
         self._lock = threading.Lock()
-        self._event = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        self._alarm = _timer()
+        self._event = self._alarm = self._epoll = None
         self._deadline = 0.0
         self._torn = False  # the main thread was thrown out of take()
+
+    def attach(self):
+        """Once the link is attached: makes its own descriptors."""
+        self._event = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._alarm = _timer()
         self._epoll = select.epoll()
-        self._epoll.register(link.fileno(), 0)
+        self._epoll.register(self._link.fileno(), 0)
         for fd in (self._event, self._alarm):
             if fd is not None:
                 self._epoll.register(fd, select.EPOLLIN)
@@ -50,6 +54,8 @@ class Inbox:
         if now < self._deadline <= deadline:
             return
         self._deadline = deadline
+        if self._event is None:
+            return
         if self._alarm is None:
             self.wake()
         else:

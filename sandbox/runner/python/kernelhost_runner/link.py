@@ -60,11 +60,10 @@ class Ended(EOFError):
 class Link:
     """Sends frames (any thread) and receives them (one thread)."""
 
-    def __init__(self, fd):
-        """Takes over the socket fd and duplicates fds 1 and 2."""
-        self._socket = socket.socket(fileno=_private(fd))
-        os.close(fd)
-        self._pipes = {frame.STDOUT: _private(1), frame.STDERR: _private(2)}
+    def __init__(self):
+        """Sends nothing before attach."""
+        self._socket = None
+        self._pipes = {}
         self.wake = None  # makes another thread call drain(), for a sender that was
         # interrupted; set before the first frame is sent
         self.lock = threading.RLock()
@@ -79,6 +78,13 @@ class Link:
         self._decoder = frame.Decoder()
         self._nonce = bytes(frame.NONCE_SIZE)
         self._count = 0
+        self.open = False
+
+    def attach(self, fd):
+        """Takes over the socket fd and duplicates fds 1 and 2."""
+        self._socket = socket.socket(fileno=_private(fd))
+        os.close(fd)
+        self._pipes = {frame.STDOUT: _private(1), frame.STDERR: _private(2)}
         self.open = True
 
     def fileno(self):

@@ -1,5 +1,10 @@
 """runner: start, inbox thread, main loop, end.
 
+What belongs to any kernel (the streams, the shell) is made by build(), what
+belongs to one (descriptors, the loop) by attach(). An ordinary start attaches
+first, so that init hears of whatever goes wrong; a zygote builds, and its children
+attach.
+
 Two threads. The main thread runs one asyncio loop for good: cells run in it,
 and what they leave behind (tasks, callbacks) goes on between them. The inbox
 thread reads frames while a cell keeps the main thread busy, and sends gathered
@@ -33,38 +38,60 @@ class Runner:
     """The process. One instance, made in the main thread."""
 
     def __init__(self):
-        self.link = Link(FD)
+        self.link = Link()
         self.interrupts = Interrupts(self._has_input)
-        self.interrupts.install()
         self.inbox = Inbox(self.link, self.interrupts, self._dispatch)
         self.link.wake = self.inbox.wake
         self.origin = Origin()
         self.output = Output(self.link, self.origin, self.inbox.alarm)
-        self._selector = Selector()
-        self._loop = asyncio.SelectorEventLoop(self._selector)
+        self.application = None
+        self._selector = self._loop = None
         self._context = contextvars.copy_context()
         self._libc_flush = None
 
-    def start(self):
-        """Takes over the streams, builds the shell, says READY. Raises EOFError or
-        ValueError without HELLO."""
-        self.link.greet()
-        self._take_streams()
+    def attach(self, fd):
+        """Takes over the socket to init and fds 1 and 2, waits for HELLO. Raises
+        EOFError or ValueError without it."""
+        self.link.attach(fd)
+        self.inbox.attach()
+        self.interrupts.install()
+        self._selector = Selector()
+        self._loop = asyncio.SelectorEventLoop(self._selector)
         asyncio.set_event_loop(self._loop)
-        _leave_out_terminal()
-        from . import app, requests
-        from .serve import Server
+        faulthandler.enable()  # a crash says where it was
+        os.register_at_fork(
+            before=self._before_fork,
+            after_in_parent=lambda: self.link.lock.release(),
+            after_in_child=self._in_child,
+        )
+        self.link.greet()
 
-        application = app.IPKernelApp.instance()
-        application.init_pdb()
-        application.initialize(
+    def build(self):
+        """Takes over the streams, makes the shell."""
+        self._take_streams()
+        _leave_out_terminal()
+        from . import app
+
+        self.application = app.IPKernelApp.instance()
+        self.application.init_pdb()
+        self.application.initialize(
             link=self.link, origin=self.origin, interrupts=self.interrupts
         )
-        kernel = application.kernel
+
+    def kernel_info(self):
+        """What READY tells."""
+        from . import requests
+
+        return packing.pack(requests.kernel_info(self.application.kernel))
+
+    def ready(self):
+        """Says READY."""
+        from .serve import Server
+
+        kernel = self.application.kernel
         self._server = Server(kernel, self._loop, self._context, self.flush)
         self.flush()
-        info = packing.pack(requests.kernel_info(kernel))
-        self.link.send(frame.READY, slices=[info])
+        self.link.send(frame.READY, slices=[self.kernel_info()])
 
     def run(self):
         """Serves until SHUTDOWN or exit()."""
@@ -106,14 +133,8 @@ class Runner:
         self._first_streams = sys.__stdout__, sys.__stderr__
         sys.stdout = sys.__stdout__ = OutStream(self.output, frame.STDOUT, "stdout")
         sys.stderr = sys.__stderr__ = OutStream(self.output, frame.STDERR, "stderr")
-        faulthandler.enable()  # a crash says where it was
         inherit_in_threads()
         flush_before_processes(self.output.flush_for_process)
-        os.register_at_fork(
-            before=self._before_fork,
-            after_in_parent=lambda: self.link.lock.release(),
-            after_in_child=self._in_child,
-        )
 
     def _prepare(self):
         """After READY, when nobody waits: what the end of a cell needs."""
@@ -193,7 +214,9 @@ def main():
     """Runs the runner. Returns the exit status."""
     gc.disable()  # nothing that is imported is garbage
     runner = Runner()
-    runner.start()
+    runner.attach(FD)
+    runner.build()
+    runner.ready()
     gc.enable()
     runner.run()
     return 0

@@ -1,0 +1,166 @@
+"""claim: a confined child waits until init has a kernel for it, and is its runner.
+
+The child can only be what a Python started just now would be. Where that may not
+hold (other packages than the image's, another environment, a module in the
+working directory with the name of one that is imported already), it executes
+Python: the same process, the same descriptors, only slower.
+"""
+
+import array
+import glob
+import os
+import site
+import socket
+import struct
+import sys
+import time
+
+from kernelhost_runner import frame
+
+START = 33  # KH_JOINED_START
+PYTHON = "/usr/bin/python3"
+RUNNER = "/.kernelhost/runner/python"
+
+# What a process reads only once, as it starts or as a library is loaded.
+_READ_ONCE = (
+    "PYTHON LD_ MALLOC_ GLIBC_ OMP_ OPENBLAS_ MKL_ BLIS_ NUMEXPR_ MPL LC_ LANG HOME"
+    " SOURCE_DATE_EPOCH"
+).split()
+# Set by kernelhostd for the imports only, so that no library starts threads.
+ONE_THREAD = "OMP_NUM_THREADS OPENBLAS_NUM_THREADS MKL_NUM_THREADS".split()
+
+_remembered = {}
+
+
+def remember(runner, built):
+    """Notes, in the zygote, what a child compares with. built are the modules that
+    any runner has imported; the others are preloaded."""
+    application = runner.application
+    directories = [path for path in sys.path if os.path.isabs(path)]
+    directories += [*site.getsitepackages(), site.getusersitepackages()]
+    tops = {name.partition(".")[0] for name in set(sys.modules) - built}
+    _remembered.update(
+        directories={path: _stamp(path) for path in directories},
+        names=tops - {name.partition(".")[0] for name in built},
+        environment={k: v for k, v in os.environ.items() if k not in ONE_THREAD},
+        profile=application.profile_dir,
+    )
+
+
+def _stamp(path):
+    try:
+        return os.stat(path).st_mtime_ns
+    except OSError:
+        return None
+
+
+def wait(runner, fd):
+    """Waits for a kernel and serves it. Returns the exit status."""
+    init = socket.socket(fileno=fd)
+    _use_null()
+    sys.argv = [RUNNER]
+    start, fds = _receive(init)
+    if start is None:
+        return 0
+    init.close()
+    out, err, sock, errors = fds
+    cwd, environment = _wishes(start)
+    os.dup2(out, 1)
+    os.dup2(err, 2)
+    os.close(out)
+    os.close(err)
+    try:
+        os.chdir(cwd)
+    except OSError as error:
+        text = f"cannot enter directory '{cwd}': {error.strerror}".encode()
+        os.write(
+            errors, struct.pack(f"=i{start.id - 4}s", error.errno, text[: start.id - 5])
+        )
+        return 127
+    if _differs(environment, cwd):
+        os.dup2(sock, 3)
+        os.execve(PYTHON, [PYTHON, RUNNER], environment)
+    os.close(errors)
+    _be(runner, environment)
+    runner.attach(sock)
+    runner.ready()
+    runner.run()
+    return 0
+
+
+def _use_null():
+    null = os.open("/dev/null", os.O_RDWR)
+    for fd in (0, 1, 2):
+        os.dup2(null, fd)
+    os.close(null)
+
+
+def _receive(init):
+    """The START frame and its four descriptors; (None, None) when init ended."""
+    decoder, fds = frame.Decoder(), array.array("i")
+    while not decoder.frames:
+        data, ancillary, _flags, _address = init.recvmsg(
+            1 << 16, socket.CMSG_SPACE(4 * fds.itemsize)
+        )
+        for level, kind, content in ancillary:
+            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+                fds.frombytes(content)
+        if not data:
+            return None, None
+        decoder.chunks.append(data)
+        decoder.decode()
+    start = decoder.frames[0]
+    if start.type != START or len(fds) != 4:
+        raise ValueError("expected START with four descriptors")
+    for fd in fds:
+        os.set_inheritable(fd, False)
+    return start, list(fds)
+
+
+def _wishes(start):
+    cwd, strings = start.slices
+    pairs = [text.partition(b"=")[::2] for text in strings.split(b"\0")[:-1]]
+    environment = {os.fsdecode(name): os.fsdecode(value) for name, value in pairs}
+    return os.fsdecode(cwd), environment
+
+
+def _differs(environment, cwd):
+    known = _remembered["environment"]
+    if any(
+        environment.get(name) != known.get(name)
+        for name in environment.keys() | known.keys()
+        if name.startswith(tuple(_READ_ONCE))
+    ):
+        return True
+    if any(_stamp(path) != stamp for path, stamp in _remembered["directories"].items()):
+        return True
+    here = {name.partition(".")[0] for name in os.listdir(cwd)}
+    return bool(here & _remembered["names"]) or _has_profile()
+
+
+def _has_profile():
+    """Whether somebody has configured IPython in this sandbox."""
+    place = _remembered["profile"].location
+    return bool(
+        glob.glob(f"{place}/*config.*") or glob.glob(f"{place}/startup/*.[pi]*")
+    )
+
+
+def _be(runner, environment):
+    os.environ.clear()
+    os.environ.update(environment)
+    if "TZ" in environment:
+        time.tzset()
+    if "numpy.random" in sys.modules:
+        sys.modules["numpy.random"].seed()
+    shell = runner.application.kernel.shell
+    shell.init_environment()
+    shell.starting_dir = os.getcwd()
+    shell.history_manager.dir_hist[:] = [shell.starting_dir]
+    if name := environment.get("JPY_SESSION_NAME"):
+        shell.user_ns["__session__"] = name
+    try:
+        os.makedirs(_remembered["profile"].location, exist_ok=True)
+        _remembered["profile"].check_dirs()
+    except OSError:
+        pass  # a full disk must not keep a kernel from starting

@@ -1,0 +1,152 @@
+"""native: join.so, which makes the system calls. See its source."""
+
+import ctypes
+import os
+import sys
+
+from kernelhost_runner import frame
+
+_LIBRARY = os.path.join(os.path.dirname(os.path.dirname(__file__)), "join.so")
+INIT_SOCKET = b"/.kernelhost/run/join.sock"  # KH_INIT_JOIN
+RUNNER = b"/.kernelhost/runner/python"
+JOINED = 32  # KH_JOINED_HELLO
+KIND = b"python"
+_STAT = (26, 27, 45, 46, 47, 28, 48, 49, 50, 51)  # fields of /proc/self/stat
+
+
+class _Filter(ctypes.Structure):
+    _fields_ = [("size", ctypes.c_ushort), ("code", ctypes.c_char_p)]
+
+
+class _Map(ctypes.Structure):
+    """struct prctl_mm_map."""
+
+    _fields_ = [
+        *[
+            (name, ctypes.c_uint64)
+            for name in (
+                "start_code end_code start_data end_data start_brk brk start_stack"
+                " arg_start arg_end env_start env_end auxv"
+            ).split()
+        ],
+        ("auxv_size", ctypes.c_uint32),
+        ("exe_fd", ctypes.c_uint32),
+    ]
+
+
+class _Confine(ctypes.Structure):
+    """struct kh_confine."""
+
+    _fields_ = [
+        ("pidfd", ctypes.c_int),
+        ("talk", ctypes.c_int),
+        ("rseq_size", ctypes.c_uint),
+        ("rseq", ctypes.c_void_p),
+        ("filter", ctypes.c_void_p * 2),
+        ("map", ctypes.c_void_p),
+        ("exe", ctypes.c_char_p),
+        ("socket", ctypes.c_char_p),
+        ("hello", ctypes.c_char_p),
+        ("hello_size", ctypes.c_ulong),
+        ("step", ctypes.c_char_p),
+    ]
+
+
+class Native:
+    """The library and all that its calls need, made before the first fork."""
+
+    def __init__(self, filters):
+        """filters are the two seccomp programs, as bytes. Raises OSError when the
+        library cannot be loaded."""
+        self._library = ctypes.PyDLL(_LIBRARY)
+        self._libc = ctypes.PyDLL(None)
+        self._fork = ctypes.cast(self._libc.fork, ctypes.c_void_p)
+        self._join = self._library.kh_join
+        self._join.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_void_p]
+        self._join.restype = ctypes.c_long
+        self._confine = self._library.kh_confine
+        self._confine.restype = ctypes.c_long
+        self._detach = self._library.kh_detach
+        self._detach.argtypes = [ctypes.c_ulong, ctypes.c_ulong, ctypes.c_int]
+        self._detach.restype = ctypes.c_long
+        self._filters = [
+            _Filter(len(program) // 8, bytes(program)) for program in filters
+        ]
+        self._plan = _Confine(exe=os.path.realpath("/proc/self/exe").encode())
+        self._plan.socket = INIT_SOCKET
+        hello = b"".join(frame.encode(JOINED, 0, 0, [KIND]))
+        self._plan.hello, self._plan.hello_size = hello, len(hello)
+        for i, program in enumerate(self._filters):
+            self._plan.filter[i] = ctypes.addressof(program)
+        self._find_rseq()
+        self._hooks = [
+            getattr(ctypes.pythonapi, f"PyOS_{name}")
+            for name in ("BeforeFork", "AfterFork_Parent", "AfterFork_Child")
+        ]
+        for hook in self._hooks:
+            hook.restype = None
+
+    def _find_rseq(self):
+        """glibc 2.35 and later register a thread's area; others have none."""
+        try:
+            offset = ctypes.c_ssize_t.in_dll(self._libc, "__rseq_offset").value
+            size = ctypes.c_uint.in_dll(self._libc, "__rseq_size").value
+        except ValueError:
+            return
+        if size:
+            self._libc.pthread_self.restype = ctypes.c_void_p
+            # On x86-64 the thread pointer is what pthread_self returns.
+            self._plan.rseq = self._libc.pthread_self() + offset
+            self._plan.rseq_size = max(size, 32)
+
+    def remember_layout(self):
+        """Notes where the program's parts lie, for /proc/self/exe of children.
+        After the mappings were detached: before, the kernel refuses the change."""
+        with open("/proc/self/stat", "rb") as file:
+            rest = file.read().rpartition(b") ")[2].split()
+        values = [int(rest[field - 3]) for field in _STAT]
+        brk = self._libc.sbrk
+        brk.restype = ctypes.c_void_p
+        layout = _Map(*values[:5], brk(ctypes.c_ssize_t(0)), *values[5:], 0, 0, 0)
+        self._layout = layout
+        self._rename(layout)
+        self._plan.map = ctypes.addressof(layout)
+
+    @staticmethod
+    def _rename(layout):
+        """What ps shows of the children: the runner's command line."""
+        line = ctypes.string_at(layout.arg_start, layout.arg_end - layout.arg_start)
+        name = os.fsencode(sys.orig_argv[0]) + b"\0" + RUNNER
+        name = name.ljust(len(line), b"\0")
+        if len(name) == len(line):
+            ctypes.memmove(layout.arg_start, name, len(name))
+            layout.arg_end = layout.arg_start + len(name.rstrip(b"\0")) + 1
+
+    def detach(self, start, size, protection):
+        """kh_detach. Raises OSError."""
+        code = self._detach(start, size, protection)
+        if code < 0:
+            raise OSError(-code, f"cannot detach a mapping: {os.strerror(-code)}")
+
+    def join(self, pidfd, talk):
+        """True in the new process; in the zygote False, once it is under way."""
+        before, in_parent, in_child = self._hooks
+        before()
+        pid = self._join(pidfd, talk, self._fork)
+        if pid == 0:
+            in_child()
+            return True
+        in_parent()
+        if pid > 0:
+            os.waitpid(pid, 0)
+        return False
+
+    def confine(self, pidfd, talk):
+        """Gives up everything. Returns a descriptor to kernelhost-init. Raises
+        OSError, after which the process must end."""
+        plan = self._plan
+        plan.pidfd, plan.talk = pidfd, talk
+        code = self._confine(ctypes.byref(plan))
+        if code < 0:
+            raise OSError(-code, f"cannot {plan.step.decode()}: {os.strerror(-code)}")
+        return code
