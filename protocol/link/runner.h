@@ -13,12 +13,13 @@
  * in one write(2) each, which PIPE_BUF makes atomic. When init reads a frame it
  * first takes from both pipes all bytes before that marker. Nothing can then
  * arrive after the DONE of its cell but what a process left running in the
- * background writes later.
+ * background writes later. A runner that sees both pipes empty sends the time
+ * instead (the frame's seq), and no markers.
  */
 #ifndef KH_LINK_RUNNER_H
 #define KH_LINK_RUNNER_H
 
-#define KH_RUNNER_VERSION 1
+#define KH_RUNNER_VERSION 2
 #define KH_RUNNER_FD      3 /* the socket's number in the runner */
 #define KH_MARKER_NONCE   16
 #define KH_MARKER_SIZE    24

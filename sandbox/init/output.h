@@ -24,7 +24,10 @@ struct kh_output {
     enum kh_stream stream;
     void (*text)(void *owner, enum kh_stream stream, struct kh_slice text);
     void *owner;
-    bool whole;       /* the pipe was empty after the last read */
+    bool whole;       /* the last read ended where somebody's write did */
+    bool closed;      /* nobody can write any more: what is there is all */
+    size_t fresh;     /* bytes at the end of what is held that the last read brought */
+    uint64_t seen;    /* ns: when those were seen to be there */
     size_t left;      /* bytes still to be read; SIZE_MAX: no end in sight */
     uint64_t flushed; /* when text was passed on last */
     uint64_t due;     /* when text that waits must be; KH_NEVER */
@@ -44,6 +47,11 @@ void kh_output_pass(struct kh_output *output, uint64_t frames);
  * takes. The marker was written before the frame was sent, so it is either
  * there or was never written. */
 void kh_output_until_frame(struct kh_output *output, uint64_t frames);
+
+/* The same for a frame without markers, whose sender saw both pipes empty at STAMP
+ * (nanoseconds of CLOCK_MONOTONIC) and sent it then: everything that was there
+ * before has been read, and what was seen later belongs behind the frame. */
+void kh_output_until_stamp(struct kh_output *output, uint64_t frames, uint64_t stamp);
 
 /* From now on only what the pipe holds at this moment is read. */
 void kh_output_limit(struct kh_output *output);

@@ -14,8 +14,10 @@
 #include "sandbox/init/warm.h"
 
 #define READ_SIZE (64u * 1024)
+#define READS_MAX 16 /* of a socket, before a pipe has its turn */
 
 static void pump(struct kh_runner *runner);
+static bool catch_up(struct kh_runner *runner);
 
 void
 kh_runner_init(struct kh_runner *runner, const struct kh_runner_ops *ops, void *owner)
@@ -37,14 +39,17 @@ watch_output(struct kh_runner *runner, struct kh_output *output)
 
 /* Text has no order across the two pipes but the one in which we read, and it
  * shows as stdout before stderr. Reading stderr first keeps that true: what was
- * printed before it is then in the other pipe already. */
+ * printed before it is then in the other pipe already. Before that come the frames
+ * that were sent already: what is read now was not all there before them, and
+ * only the last read of a pipe knows its time. */
 static void
 output_ready(struct kh_source *source, uint32_t events)
 {
     struct kh_runner *runner = source->owner;
 
-    (void)events;
-    if (runner->ops->room(runner->owner)) {
+    if (events & (EPOLLHUP | EPOLLERR))
+        runner->out[source == &runner->out[1].source].closed = true;
+    if (catch_up(runner)) {
         kh_output_read(&runner->out[1]);
         kh_output_read(&runner->out[0]);
     }
@@ -110,6 +115,16 @@ break_off(struct kh_runner *runner, const struct kh_error *err)
     runner->ops->broken(runner->owner, err->text);
 }
 
+/* A frame with a stamp has no markers. */
+static void
+text_before(struct kh_runner *runner, struct kh_output *output, uint64_t stamp)
+{
+    if (stamp)
+        kh_output_until_stamp(output, runner->frames, stamp);
+    else
+        kh_output_until_frame(output, runner->frames);
+}
+
 /* Takes one frame that has been read whole. Returns false when there is none. */
 static bool
 take_frame(struct kh_runner *runner)
@@ -124,8 +139,8 @@ take_frame(struct kh_runner *runner)
     if (n == 0)
         return false;
     if (n > 0) {
-        kh_output_until_frame(&runner->out[0], runner->frames);
-        kh_output_until_frame(&runner->out[1], runner->frames);
+        text_before(runner, &runner->out[0], frame.seq);
+        text_before(runner, &runner->out[1], frame.seq);
         runner->frames++;
         if (runner->ops->frame(runner->owner, &frame, &err) < 0)
             n = -1;
@@ -135,6 +150,21 @@ take_frame(struct kh_runner *runner)
     if (n < 0)
         break_off(runner, &err);
     return n > 0;
+}
+
+/* Takes every frame that was sent. False while there are more than it can take. */
+static bool
+catch_up(struct kh_runner *runner)
+{
+    bool more = true;
+    int i;
+
+    for (i = 0; i < READS_MAX && more && runner->ops->room(runner->owner); i++) {
+        more = read_sock(runner);
+        while (take_frame(runner))
+            continue;
+    }
+    return !more && runner->ops->room(runner->owner);
 }
 
 static void

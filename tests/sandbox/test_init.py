@@ -128,6 +128,34 @@ for i in range(200):
         ok(kinds(frames).count("stream") < 500, "and are gathered")
 
 
+def stamps():
+    """Frames without markers, sent when both pipes were empty: init reads at its own
+    times meanwhile, and nothing may change its place."""
+    with fresh() as (_, c):
+        c.start()
+        frames = c.run(1, """
+runner.stamps = True
+for i in range(6000):
+    random.choice((lambda text: out(text.encode()), publish))(f"{i}.")
+    if random.random() < 0.2:
+        time.sleep(random.random() * 0.001)
+publish(f"={runner.stamped}")""")
+        parts = [f.slices[-1].decode() for f in frames if f.kind in (STREAM, PUBLISH)]
+        last = parts.pop()
+        numbers = [int(n) for n in "".join(parts).split(".") if n]
+        equal(numbers, list(range(6000)), "text and stamped frames keep their order")
+        ok(int(last[1:]) > 1000, f"{last[1:]} frames were stamped")
+        frames = c.run(2, "runner.stamps = True\nfor i in range(3000):\n"
+                       "    runner.stamp = lambda: (1, 2**64 - 1, time.monotonic_ns())"
+                       "[i % 3]\n    out(b'x')\n    publish('p')")
+        ok(text(frames) == b"x" * 3000 and kinds(frames).count("publish") == 3000,
+           "wrong stamps lose nothing")
+        frames = c.run(3, "runner.stamps = False; runner.markers = True\n"
+                       "out(b'a'); publish('b'); out(b'c'); publish('d')")
+        equal(b"".join(f.slices[-1] for f in frames if f.kind in (STREAM, PUBLISH)),
+              b"abcd", "markers count on behind frames without")
+
+
 def requests():
     with fresh() as (_, c):
         c.start()
@@ -326,6 +354,6 @@ def restarts():
 
 
 run_tests(
-    failures, starts, surroundings, order, requests, aborts, deaths, interrupts,
+    failures, starts, surroundings, order, stamps, requests, aborts, deaths, interrupts,
     restarts,
 )

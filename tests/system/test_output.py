@@ -39,6 +39,35 @@ def many_prints(talk):
           "1,000 prints and displays in turn keep their order")
 
 
+def mixed(talk):
+    """Every road that output can take, in turn: each keeps its place."""
+    cell = talk.execute(
+        "import ctypes, os, random, sys, time\n"
+        "from IPython.display import display\n"
+        "libc = ctypes.CDLL(None)\n"
+        "def c(text):\n"
+        "    libc.write(1, text.encode(), len(text))\n"
+        "def shown(text):\n"
+        "    display({'text/plain': text}, raw=True)\n"
+        "def printed(text):\n"
+        "    print(text, end='')\n"
+        "def flushed(text):\n"
+        "    print(text, end='', flush=True)\n"
+        "for n in range(5000):\n"
+        "    way = random.choice((c, shown, printed, flushed))\n"
+        "    if way is c:\n"
+        "        sys.stdout.flush()\n"
+        "    way(f'{n} ')\n"
+        "    if random.random() < 0.1:\n"
+        "        time.sleep(random.random() * 0.001)\n"
+        "sys.stdout.flush(); c('5000 '); 5001", timeout=120)
+    texts = [m["content"].get("text") or m["content"]["data"]["text/plain"] + " "
+             for m in cell.messages
+             if m["msg_type"] in ("stream", "display_data", "execute_result")]
+    equal([int(n) for n in "".join(texts).split()], list(range(5002)),
+          "prints, displays, and what C writes keep their order")
+
+
 def much_text(talk):
     """50 MB, compared by a digest that the cell computes."""
     cell = talk.execute(
@@ -187,6 +216,7 @@ def main():
         pid = gateway_pid(host)
         talk = Talk(host.client("box"))
         many_prints(talk)
+        mixed(talk)
         much_text(talk)
         children(talk)
         talk.close()

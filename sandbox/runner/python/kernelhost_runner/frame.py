@@ -4,11 +4,14 @@ import struct
 from typing import NamedTuple
 
 HEAD = struct.Struct("<IHHIQQI")
+_STAMP = struct.Struct("<Q")
+_SEQ = 20  # where it stands in a head
 FRAME_MAX = 64 * 1024 * 1024
 SLICES_MAX = 256
 
 # protocol/link/runner.h
-VERSION = 1
+VERSION = 2
+VERSIONS = (1, VERSION)  # 1: every frame has its markers
 HELLO, REQUEST, SHUTDOWN = 1, 2, 3
 READY, PUBLISH, STREAM, REPLY, DONE = 16, 17, 18, 19, 20
 STDOUT, STDERR = 1, 2
@@ -53,6 +56,12 @@ def encode(kind, flags, ident, slices):
     head = HEAD.pack(total - 4, kind, flags, 0, ident, 0, len(slices))
     lengths = struct.pack(f"<{len(slices)}I", *map(len, slices))
     return [head + lengths, *slices]
+
+
+def stamped(buffers, stamp):
+    """The frame with a stamp in place of its markers."""
+    head = buffers[0]
+    return [head[:_SEQ] + _STAMP.pack(stamp) + head[_SEQ + _STAMP.size :], *buffers[1:]]
 
 
 class Decoder:

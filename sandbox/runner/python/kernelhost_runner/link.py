@@ -1,8 +1,9 @@
 """link: the one way out of the runner to init.
 
-Before every frame a marker goes into both pipes, so that init can put text that
-came through fds 1 and 2 before the frame. The markers go through duplicates of
-our own: a cell that closes or replaces fd 1 cannot hurt them.
+Before a frame a marker goes into both pipes, so that init can put text that came
+through fds 1 and 2 before the frame; or, when both are empty and nothing has to
+be marked, the time goes with the frame. The markers go through duplicates of our
+own: a cell that closes or replaces fd 1 cannot hurt them.
 
 Everything that is sent stands in one queue, and whoever comes empties it, under
 `lock`. It is the only lock of the runner (stream uses it too): code of the user
@@ -26,7 +27,9 @@ import os
 import select
 import socket
 import struct
+import termios
 import threading
+import time
 
 from . import frame
 
@@ -34,6 +37,7 @@ _GONE = {errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN, errno.EBADF}
 _HIGH = 200  # where our descriptors live, out of the way of the user's
 _TOGETHER = 100  # frames in one go: PIPE_BUF holds the markers of 170
 _BUFFERS = 1000  # of one writev (IOV_MAX is 1024)
+_NOTHING = bytes(4)
 _NUMBER = struct.Struct("<Q")
 _READ = 64 * 1024  # bytes of one read
 
@@ -41,6 +45,10 @@ _READ = 64 * 1024  # bytes of one read
 def _private(fd):
     """Duplicates fd to a high number, closed on exec."""
     return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _HIGH)
+
+
+def _is_empty(pipe):
+    return fcntl.ioctl(pipe, termios.FIONREAD, _NOTHING) == _NOTHING
 
 
 class _Item:
@@ -77,6 +85,7 @@ class Link:
         self._wrote = []
         self._decoder = frame.Decoder()
         self._nonce = bytes(frame.NONCE_SIZE)
+        self._stamps = False  # init knows what a stamp is
         self._count = 0
         self.open = False
 
@@ -99,8 +108,9 @@ class Link:
         while not self.frames:
             self.read(0)
         hello, *self.frames = self.frames
-        if hello.type != frame.HELLO or hello.id != frame.VERSION:
-            raise ValueError(f"expected HELLO of version {frame.VERSION}, got {hello}")
+        if hello.type != frame.HELLO or hello.id not in frame.VERSIONS:
+            raise ValueError(f"expected HELLO of {frame.VERSIONS}, got {hello}")
+        self._stamps = hello.id > 1
         if len(hello.slices) != 1 or len(hello.slices[0]) != frame.NONCE_SIZE:
             raise ValueError("HELLO without a nonce")
         self._nonce = hello.slices[0]
@@ -232,11 +242,16 @@ class Link:
         if first.fd:
             return [(first.fd, first.buffers)], self._count
         count = self._count + len(self._taken)
+        fd = self._socket.fileno()
+        if self._stamps and all(map(_is_empty, self._pipes.values())):
+            stamp = time.monotonic_ns()
+            frames = [frame.stamped(item.buffers, stamp) for item in self._taken]
+            return [(fd, list(itertools.chain.from_iterable(frames)))], count
         numbers = range(self._count + 1, count + 1)
         markers = [b"".join([self._nonce + _NUMBER.pack(n) for n in numbers])]
         frames = list(itertools.chain.from_iterable(i.buffers for i in self._taken))
         todo = [(fd, markers) for fd in self._pipes.values()]
-        todo.append((self._socket.fileno(), frames))
+        todo.append((fd, frames))
         return todo, count
 
     def abandon(self):
