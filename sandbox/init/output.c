@@ -121,6 +121,13 @@ kh_output_urgent(struct kh_output *output)
     return false;
 }
 
+bool
+kh_output_rests(const struct kh_output *output)
+{
+    return output->due != KH_NEVER && output->fresh < KH_OUTPUT_LITTLE &&
+           output->left == SIZE_MAX;
+}
+
 void
 kh_output_until_frame(struct kh_output *output, uint64_t frames)
 {

@@ -18,6 +18,9 @@
  * writes single bytes must not become a frame a byte. Milliseconds. */
 #define KH_OUTPUT_PAUSE 5
 
+/* Less than this in one read is little; a pipe holds 16 times as much. */
+#define KH_OUTPUT_LITTLE 4096
+
 struct kh_output {
     struct kh_source source;
     struct kh_merge merge;
@@ -39,6 +42,10 @@ size_t kh_output_read(struct kh_output *output);
 
 /* True when text that was read must be passed on now; if it may wait, sets due. */
 bool kh_output_urgent(struct kh_output *output);
+
+/* True while text waits for its time and little came: more may gather in the pipe, so
+ * that each line of a program that flushes does not wake us. */
+bool kh_output_rests(const struct kh_output *output);
 
 /* Passes on what was read, up to the marker of frame FRAMES + 1. */
 void kh_output_pass(struct kh_output *output, uint64_t frames);

@@ -32,7 +32,8 @@ kh_runner_init(struct kh_runner *runner, const struct kh_runner_ops *ops, void *
 static void
 watch_output(struct kh_runner *runner, struct kh_output *output)
 {
-    bool wanted = kh_output_open(output) && runner->ops->room(runner->owner);
+    bool wanted = kh_output_open(output) && !kh_output_rests(output) &&
+                  runner->ops->room(runner->owner);
 
     kh_source_watch(&output->source, wanted ? EPOLLIN : 0);
 }

@@ -109,7 +109,7 @@ def aborts(talk):
 WAITS = [
     ("a loop", "print('begun')\nwhile True: pass"),
     ("a sleep", "print('begun')\nimport time; time.sleep(600)"),
-    ("a pending await", "print('begun')\nimport asyncio; await asyncio.sleep(600)"),
+    ("a pending await", "import asyncio; print('begun')\nawait asyncio.sleep(600)"),
     ("an await of a future", "print('begun')\nawait asyncio.Future()"),
     ("subprocess.run", "import subprocess; subprocess.run(['sh', '-c', "
      "'echo begun; sleep 600; echo no'])"),

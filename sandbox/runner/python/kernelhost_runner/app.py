@@ -63,14 +63,18 @@ class IPythonKernel(SingletonConfigurable):
             "content": content,
         }
 
-    def publish(self, msg_type, content, metadata=None, buffers=()):
-        """Publishes for the request that the caller belongs to. Raises
-        frame.MessageTooLarge, or what packing.pack raises."""
+    def publish(self, msg_type, content, metadata=None, buffers=(), with_reply=False):
+        """Publishes for the request that the caller belongs to; with_reply: it may
+        wait for the reply, which follows at once. Raises frame.MessageTooLarge, or
+        what packing.pack raises."""
         parts = [msg_type.encode(), pack(metadata or {}), pack(content), *buffers]
         try:
-            self.link.send(frame.PUBLISH, self.origin.current(), 0, parts)
+            item = self.link.frame(frame.PUBLISH, self.origin.current(), 0, parts)
         except frame.MessageTooLarge as error:
             raise frame.MessageTooLarge(f"{msg_type}: {error}") from None
+        self.link.queue.append(item)
+        if not with_reply:
+            self.link.drain()
 
     def publish_error(self, content):
         """Publishes an error, shortened if it would not fit."""

@@ -47,7 +47,9 @@ class ZMQShellDisplayHook(DisplayHook):
         _flush()
         content, self._content = self._content, None
         if content and content["data"]:
-            self.kernel.publish("execute_result", content)
+            # Frame 1 is IPython's __call__, 2 the code that showed something.
+            last = self.shell.ends_by_showing(sys._getframe(2))
+            self.kernel.publish("execute_result", content, with_reply=last)
 
 
 class ZMQDisplayPublisher(DisplayPublisher):

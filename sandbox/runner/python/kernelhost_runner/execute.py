@@ -103,9 +103,11 @@ class Executor:
         except Exception:
             transformed, failure = cell.code, sys.exc_info()
         prepared = {"transformed_cell": transformed, "preprocessing_exc_tuple": failure}
-        if shell.loop_runner is not _asyncio_runner or not shell.should_run_async(
-            cell.code, **prepared
-        ):
+        shell.concluded = (
+            shell.loop_runner is not _asyncio_runner
+            or not shell.should_run_async(cell.code, **prepared)
+        )
+        if shell.concluded:
             self._conclude(cell, *self._call(shell.run_cell, cell.code, **cell.options))
             return
         coroutine = shell.run_cell_async(cell.code, **cell.options, **prepared)
@@ -143,7 +145,8 @@ class Executor:
         values = {}
         if error is None:
             error = result.error_before_exec or result.error_in_exec
-        if error is None:
+        if error is None and cell.expressions:
+            self._kernel.link.drain()  # they may take their time
             values, error = self._call(self._shell.user_expressions, cell.expressions)
         self._interrupts.end()
         self._origin.running = 0

@@ -31,6 +31,7 @@ class Inbox:
         self._lock = threading.Lock()
         self._event = self._alarm = self._epoll = None
         self._deadline = 0.0
+        self._listening = False
         self._torn = False  # the main thread was thrown out of take()
 
     def attach(self):
@@ -87,17 +88,17 @@ class Inbox:
         """Waits in the main thread: returns wait(timeout), having read what came."""
         if self._torn:
             timeout = 0
-        if timeout is None or timeout > 0:
-            try:
-                self._listen(False)
-                events = wait(timeout)
-                self._take_here(events)
-            finally:
-                self._listen(True)
-        else:
+        try:
+            self._listen(timeout is not None and timeout <= 0)
             events = wait(timeout)
             self._take_here(events)
+        finally:
+            self._listen(True)
         return [event for event in events if event[0].fd != self._link.fileno()]
+
+    def main_returns(self):
+        """The main thread is about to wait: what comes next, it will read."""
+        self._listen(False)
 
     def _take_here(self, events):
         if self._torn or any(key.fd == self._link.fileno() for key, _ in events):
@@ -128,7 +129,14 @@ class Inbox:
 
     def _listen(self, wanted):
         """Whether the second thread is woken by frames."""
+        if wanted == self._listening:
+            return
+        # If a handler raises in between: better to listen than to believe it.
+        if not wanted:
+            self._listening = False
         self._epoll.modify(self._link.fileno(), select.EPOLLIN if wanted else 0)
+        if wanted:
+            self._listening = True
 
     def _timeout(self):
         if self._alarm is not None or not self._deadline:

@@ -89,7 +89,9 @@ class Runner:
         from .serve import Server
 
         kernel = self.application.kernel
-        self._server = Server(kernel, self._loop, self._context, self.flush)
+        self._server = Server(
+            kernel, self._loop, self._context, self.flush, self.inbox.main_returns
+        )
         self.flush()
         self.link.send(frame.READY, slices=[self.kernel_info()])
 
@@ -142,7 +144,15 @@ class Runner:
 
         libc = ctypes.CDLL(None)
         files = [ctypes.c_void_p.in_dll(libc, name) for name in ("stdout", "stderr")]
-        self._libc_flush = lambda: [libc.fflush(file) for file in files]
+        pending = getattr(libc, "__fpending")  # noqa: B009 (a class mangles it)
+
+        def flush():
+            if any(map(pending, files)):
+                self.link.drain()  # what was shown before
+                for file in files:
+                    libc.fflush(file)
+
+        self._libc_flush = flush
 
     # Inbox thread
 

@@ -38,12 +38,14 @@ class Request:
 class Server:
     """Answers requests: shell() in the main loop, control() in the inbox thread."""
 
-    def __init__(self, kernel, loop, context, flush):
-        """flush() brings all output of this process on its way."""
+    def __init__(self, kernel, loop, context, flush, returns):
+        """flush() brings all output of this process on its way; returns() is told
+        when the main thread is through with a request."""
         self._kernel = kernel
         self._link = kernel.link
         self._loop = loop
         self._flush = flush
+        self._returns = returns
         self.executor = Executor(kernel, loop, context)
         self._last = None
         self.ending = False  # set when no further request is to be served
@@ -116,6 +118,7 @@ class Server:
             items.append(self._link.frame(frame.DONE, request.id if request else ident))
         self._link.queue.extend(items)
         self.executor.forget()
+        self._returns()
         self._link.drain()
         if self.ending or self._kernel.shell.exit_now:
             self.stop()

@@ -8,6 +8,7 @@ output in notebooks. The name also makes `c.ZMQInteractiveShell...` in a
 profile's configuration work.
 """
 
+import ast
 import os
 import sys
 import tempfile
@@ -46,6 +47,13 @@ class CellCompiler(CachingCompiler):
     """Names cells as ipykernel does: warnings show the name, numba and debuggers
     recognise cells by the `ipykernel_` in it."""
 
+    shows_value = False  # what was compiled last is one expression to be shown
+
+    def __call__(self, source, filename, symbol, *args, **kwargs):
+        """Compiles one statement."""
+        self.shows_value = symbol == "single" and isinstance(source.body[0], ast.Expr)
+        return super().__call__(source, filename, symbol, *args, **kwargs)
+
     def get_code_name(self, raw_code, code, number):
         """The file name that the code of a cell is compiled with."""
         if name := os.environ.get("IPYKERNEL_CELL_NAME"):
@@ -69,6 +77,8 @@ class ZMQInteractiveShell(InteractiveShell):
     _last_traceback = None
     _completer = None
     _prepared = (None, None)  # a cell and what it was transformed into
+    concluded = False  # the end of the cell is answered before anything else runs
+    _running = ()  # the code of run_code() and what runs inside it
     _judged = (None, None, False)  # that, autoawait, and whether it awaits
 
     @default("banner1")
@@ -173,6 +183,7 @@ class ZMQInteractiveShell(InteractiveShell):
     def prepare(self, raw_cell):
         """transform_cell() whose result the next transform_cell() of the same text
         finds: run_cell() transforms what we had to look at before."""
+        self._running = ()
         transformed = self.transform_cell(raw_cell)
         self._prepared = raw_cell, transformed
         return transformed
@@ -206,9 +217,28 @@ class ZMQInteractiveShell(InteractiveShell):
         if self.kernel.interrupts.take_early():
             name = code_obj.co_filename
             code_obj, async_ = compile("raise KeyboardInterrupt", name, "exec"), False
-        return await super().run_code(code_obj, result, async_=async_)
+        if self.kernel.link.queue:  # the value of a statement before this one
+            self.kernel.link.drain()
+        outer = self._running
+        self._running = (*outer, code_obj)
+        try:
+            return await super().run_code(code_obj, result, async_=async_)
+        finally:
+            self._running = outer
 
     runcode = run_code
+
+    def ends_by_showing(self, frame):
+        """Whether nothing of the user runs behind a value that the code in frame
+        shows: it is the value of a cell's last expression."""
+        callbacks = self.events.callbacks
+        return (
+            self.concluded
+            and self._running == (frame.f_code,)
+            and self.compile.shows_value
+            and not callbacks["post_execute"]
+            and not callbacks["post_run_cell"]
+        )
 
     def _showtraceback(self, etype, evalue, stb):
         sys.stdout.flush()
