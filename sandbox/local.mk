@@ -33,6 +33,7 @@ libhost_a_SOURCES = \
 	sandbox/host/record.c \
 	sandbox/host/renew.c sandbox/host/renew.h \
 	sandbox/host/rootfs.c sandbox/host/rootfs.h \
+	sandbox/host/spare.c sandbox/host/spare.h \
 	sandbox/host/spawn.c sandbox/host/spawn.h \
 	sandbox/host/store.c sandbox/host/store.h \
 	sandbox/host/sys.h \

@@ -31,13 +31,15 @@ class Failed(Exception):
 
 
 class Host:
-    def __init__(self, name="h", images=True, preload="", wait=True):
+    def __init__(self, name="h", images=True, preload="", wait=True, spares=0):
         """Makes the state directory KH_TMP/NAME; starts nothing. Zygotes import
-        PRELOAD; "none": there are none. WAIT: start() waits for the first."""
+        PRELOAD; "none": there are none. WAIT: start() waits for the first. SPARES
+        sandboxes are made ahead."""
         self.state = TMP / name
         self.log = TMP / f"{name}.log"
         self.process = None
         self.preload = preload
+        self.spares = spares
         self.warm = images and wait and preload != "none"
         self.state.mkdir()
         (self.state / "layers").mkdir(mode=0o700)
@@ -70,7 +72,7 @@ class Host:
         before = len(self.log_text())
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
-                [DAEMON, "--preload", self.preload],
+                [DAEMON, "--preload", self.preload, "--spares", str(self.spares)],
                 env=self.env, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )
         end = time.monotonic() + timeout

@@ -26,7 +26,7 @@ host_new() {
 # host_start: starts kernelhostd and waits until it answers.
 host_start() {
     local try
-    env --default-signal=INT,QUIT "$KH_PREFIX/libexec/kernelhost/kernelhostd" --preload none \
+    env --default-signal=INT,QUIT "$KH_PREFIX/libexec/kernelhost/kernelhostd" --preload none --spares 0 \
         >>"$KERNELHOST_STATE.log" 2>&1 </dev/null &
     host_pid=$!
     for ((try = 0; try < 200; try++)); do

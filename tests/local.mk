@@ -275,7 +275,7 @@ EXTRA_DIST += tests/data/notebooks tests/system/api.py tests/system/notebooks.py
 	tests/system/test_abuse_http.py tests/system/test_admission.py \
 	tests/system/test_adopt.py \
 	tests/system/test_cli.py tests/system/test_cli_errors.py \
-	tests/system/test_zygote.py tests/system/test_clients.py \
+	tests/system/test_zygote.py tests/system/test_spares.py tests/system/test_clients.py \
 	tests/system/test_death.py tests/system/test_host.py \
 	tests/system/test_kernel_test.py tests/system/test_managers.py \
 	tests/system/test_notebooks.py tests/system/test_output.py

@@ -19,6 +19,7 @@
 #include "sandbox/host/image.h"
 #include "sandbox/host/join.h"
 #include "sandbox/host/plan.h"
+#include "sandbox/host/spare.h"
 #include "sandbox/host/spawn.h"
 #include "sandbox/host/sys.h"
 #include "sandbox/host/trash.h"
@@ -247,6 +248,35 @@ kh_box_start(struct kh_host *host, struct kh_box *box, struct kh_error *err)
 }
 
 int
+kh_box_make(struct kh_host *host, const struct kh_record *record,
+            struct kh_box **ret_box, struct kh_error *err)
+{
+    struct kh_box *box;
+    int r = kh_store_prepare(&host->store, record->id, record->name, err);
+
+    if (r < 0)
+        return r;
+    box = box_new(host, record);
+    r = begin(host, box, err);
+    if (r < 0) {
+        (void)kh_store_discard(&host->store, record, NULL);
+        (void)kh_trash_delete(&host->store, box->id, NULL, NULL, NULL, NULL);
+        kh_box_forget(host, box);
+        return r;
+    }
+    *ret_box = box;
+    return 0;
+}
+
+void
+kh_box_rename(struct kh_box *box, const char *name)
+{
+    kh_boxes_remove(&box->host->boxes, box);
+    snprintf(box->record.name, sizeof(box->record.name), "%s", name);
+    kh_boxes_add(&box->host->boxes, box);
+}
+
+int
 kh_box_create(struct kh_host *host, const char *name, const char *image,
               const struct kh_limits *limits, struct kh_box **ret_box,
               struct kh_error *err)
@@ -268,17 +298,10 @@ kh_box_create(struct kh_host *host, const char *name, const char *image,
     snprintf(record.image, sizeof(record.image), "%s", image);
     kh_random(record.id, sizeof(record.id));
     record.created = record.started = (uint64_t)time(NULL);
-    r = kh_store_prepare(&host->store, record.id, name, err);
+    box = kh_spares_claim(host, &record);
+    r = box ? 0 : kh_box_make(host, &record, &box, err);
     if (r < 0)
         return r;
-    box = box_new(host, &record);
-    r = begin(host, box, err);
-    if (r < 0) {
-        (void)kh_store_discard(&host->store, &record, NULL);
-        (void)kh_trash_delete(&host->store, box->id, NULL, NULL, NULL, NULL);
-        kh_box_forget(host, box);
-        return r;
-    }
     r = kh_store_create(&host->store, &box->record, err);
     if (r < 0) {
         (void)kh_box_stop(host, box, true, NULL);
@@ -336,7 +359,7 @@ kh_box_stop(struct kh_host *host, struct kh_box *box, bool remove, struct kh_err
         kh_store_drop_birth(&host->store, box->record.id);
         kh_cgroup_usage(host->groups, box->id, &box->last_usage);
         box->phase = KH_BOX_STOPPING;
-        box->remove = remove;
+        box->remove = remove || box->spare != KH_SPARE_NOT;
         kh_cgroup_kill(host->groups, box->id);
         kh_process_kill(&box->process, SIGKILL);
         return 0;

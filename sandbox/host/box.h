@@ -23,6 +23,12 @@
 
 struct kh_join;
 
+enum kh_spare_state {
+    KH_SPARE_NOT, /* a sandbox like any other */
+    KH_SPARE_MAKING,
+    KH_SPARE_READY,
+};
+
 enum kh_box_phase {
     KH_BOX_STOPPED,
     KH_BOX_RUNNING,
@@ -40,6 +46,9 @@ struct kh_box {
     struct kh_birth birth;     /* the same */
     struct kh_zygote *zygote;  /* whose children can join it, then; or NULL */
     struct kh_join *joins;     /* runners on their way (join.h) */
+    bool warm;                 /* a runner has joined, and nobody was told */
+    enum kh_spare_state spare; /* see spare.h */
+    struct kh_box *next_spare;
     struct kh_process process; /* PID 1, or the deleting helper */
     bool remove;               /* STOPPING: go on to REMOVING */
     uint64_t waiter;           /* serial of the broker request to answer at the end */
@@ -52,6 +61,14 @@ struct kh_box {
 int kh_box_create(struct kh_host *host, const char *name, const char *image,
                   const struct kh_limits *limits, struct kh_box **ret_box,
                   struct kh_error *err);
+
+/* The same without a record: to the next host it is trash. RECORD has everything,
+ * an id, too. */
+int kh_box_make(struct kh_host *host, const struct kh_record *record,
+                struct kh_box **ret_box, struct kh_error *err);
+
+/* Gives it a name that is free. */
+void kh_box_rename(struct kh_box *box, const char *name);
 
 /* Takes over a record found in the store: RUNNING, when its birth says so and the
  * process is there as it must be, else STOPPED. */

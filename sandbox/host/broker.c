@@ -134,6 +134,8 @@ find(struct kh_broker *broker, const struct kh_broker_request *q, struct kh_erro
 {
     struct kh_box *box = kh_box_find(broker->host, q->name);
 
+    if (box && box->spare)
+        box = NULL;
     if (!box)
         kh_fail(err, ENOENT, "there is no sandbox '%s' (hint: kernelhost create %s)",
                 q->name, q->name);
@@ -204,8 +206,11 @@ static int
 started(struct kh_broker *broker, const struct kh_broker_request *q, struct kh_box *box,
         struct kh_broker_reply *reply, int *ret_pass)
 {
-    if (q->arg & KH_BROKER_WARM && join(broker, q, box, NULL) == LATER)
+    if (box->warm)
+        reply->arg = KH_BROKER_WARM;
+    else if (q->arg & KH_BROKER_WARM && join(broker, q, box, NULL) == LATER)
         return LATER;
+    box->warm = false;
     describe(broker, box, reply);
     pass_stream(box, ret_pass);
     return 0;
@@ -313,6 +318,8 @@ serve_list(struct kh_broker *broker, const struct kh_broker_request *q,
     (void)ret_pass;
     /* Without a record, one that is being removed is no sandbox any more. */
     while (box && kh_box_is_going(box))
+        box = kh_boxes_after(&broker->host->boxes, box->number);
+    while (box && box->spare)
         box = kh_boxes_after(&broker->host->boxes, box->number);
     if (!box)
         return kh_fail(&reply->error, ENOENT, "there are no more sandboxes");

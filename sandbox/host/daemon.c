@@ -19,6 +19,7 @@
 #include "sandbox/host/host.h"
 #include "sandbox/host/image.h"
 #include "sandbox/host/renew.h"
+#include "sandbox/host/spare.h"
 #include "sandbox/host/zygote.h"
 
 #define STOP_TIMEOUT_S 10
@@ -215,6 +216,10 @@ box_ended(struct kh_host *host, struct kh_box *box, int status,
     struct daemon *d = host->owner;
     struct kh_error err = {0};
 
+    if (box->spare) {
+        kh_spares_ended(box);
+        return;
+    }
     kh_log(KH_LOG_INFO, "sandbox ended name=%s status=0x%x asked=%d removed=%d",
            box->record.name, status, box->waiter != 0, box->phase == KH_BOX_REMOVING);
     if (failed->code)
@@ -237,6 +242,7 @@ begin_stop(struct daemon *d)
         return;
     d->stopping = true;
     kh_log(KH_LOG_INFO, "stopping sandboxes=%u", d->host.running);
+    kh_spares_close(&d->host);
     kh_process_kill(&d->gateway.process, SIGTERM);
     for (i = 0; i < d->host.boxes.count; i++)
         if (d->host.boxes.at[i]->phase == KH_BOX_RUNNING)
@@ -338,6 +344,8 @@ open_all(struct daemon *d, const struct kh_daemon_options *options,
                          inherited->lock, &d->host, err);
     if (r == 0)
         r = kh_zygote_configure(&d->host, options->preload, err);
+    if (r == 0)
+        r = kh_spares_open(&d->host, options->spares, err);
     if (r < 0)
         return r;
     d->host.admission = options->admission;

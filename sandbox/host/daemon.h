@@ -14,6 +14,7 @@ struct kh_daemon_options {
     uint32_t id_base;
     struct kh_admission admission;
     const char *preload; /* what zygotes import (zygote.h) */
+    unsigned spares;     /* to keep (spare.h) */
     char *const *argv;   /* as main got it */
     const char *resume;  /* descriptors of an earlier program, or NULL: see renew.h */
 };

@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "sandbox/host/box.h"
 #include "sandbox/host/kit.h"
+#include "sandbox/host/spare.h"
 #include "sandbox/host/tune.h"
 #include "sandbox/host/zygote.h"
 #include "sandbox/host/trash.h"
@@ -162,6 +163,7 @@ kh_host_close(struct kh_host *host)
     while (host->boxes.count)
         kh_box_forget(host, host->boxes.at[host->boxes.count - 1]);
     kh_boxes_release(&host->boxes);
+    kh_spares_free(host);
     kh_zygote_end_all(host);
     free(host->preload);
     for (i = 0; i < KH_FILTER_PROGRAMS; i++) {

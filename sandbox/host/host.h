@@ -15,6 +15,7 @@
 #include "sandbox/host/store.h"
 
 struct kh_box;
+struct kh_spares;
 struct kh_zygote;
 
 struct kh_host {
@@ -23,6 +24,7 @@ struct kh_host {
     struct sock_fprog filter[KH_FILTER_PROGRAMS];
     struct sock_fprog zygote_filter[KH_FILTER_PROGRAMS];
     struct kh_zygote *zygotes;
+    struct kh_spares *spares; /* NULL: none are kept */
     char *preload; /* modules of zygotes, separated by commas; NULL: no zygotes */
     int kit;       /* directory of the kit layer */
     char kit_version[KH_KIT_SIZE];

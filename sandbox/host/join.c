@@ -16,7 +16,8 @@
 #include "sandbox/host/sys.h"
 #include "sandbox/host/zygote.h"
 
-#define WORD_MAX 512u
+#define WORD_MAX     512u
+#define FAILURES_MAX 3u /* in a row */
 
 struct kh_join {
     struct kh_join *next; /* of the box */
@@ -47,15 +48,19 @@ end(struct kh_join *join, const struct kh_error *err)
     done(owner, err);
 }
 
-/* What went wrong is the zygote's doing unless the sandbox ended meanwhile. */
+/* A child that is gone may have been killed, or its zygote, or the sandbox; but not
+ * again and again. One that is there and not what it must be is enough. */
 static void
 fail(struct kh_join *join, int code, const char *why)
 {
     struct kh_error err = {0};
 
     kh_fail(&err, code, "no warm kernel for '%s': %s", join->box->record.name, why);
-    if (kh_process_exists(&join->box->process))
+    if (kh_process_exists(&join->box->process) &&
+        (code != EPIPE || ++join->zygote->failures >= FAILURES_MAX))
         kh_zygote_condemn(join->zygote, why);
+    else
+        kh_log(KH_LOG_INFO, "%s", err.text);
     end(join, &err);
 }
 
@@ -120,6 +125,7 @@ talk_ready(struct kh_watch *watch, uint32_t events)
     } else if (word[0] == 'R' && n == 1 && join->moved) {
         r = kh_posture_check_runner(join->box, pid, &err);
         if (r == 0) {
+            join->zygote->failures = 0;
             end(join, &none);
             return;
         }

@@ -12,6 +12,7 @@
 #include "sandbox/host/check.h"
 #include "sandbox/host/daemon.h"
 #include "sandbox/host/idmap.h"
+#include "sandbox/host/spare.h"
 
 static void
 usage(FILE *out)
@@ -19,7 +20,7 @@ usage(FILE *out)
     fputs(
         "usage: kernelhostd [--state DIR] [--kit DIR] [--gateway FILE] [--id-base N]\n"
         "                   [--max-sandboxes N] [--memory-reserve BYTES]\n"
-        "                   [--preload MODULE,...|none] [--check]\n"
+        "                   [--preload MODULE,...|none] [--spares N] [--check]\n"
         "Started by `kernelhost serve`. Runs in the foreground; SIGTERM ends it,\n"
         "SIGUSR2 restarts it beneath its sandboxes. --check only tells whether it\n"
         "could take over the state directory.\n",
@@ -41,6 +42,20 @@ read_admission(int option, const char *text, struct kh_admission *admission)
         admission->reserve = value;
     else
         admission->max = value < KH_IDMAP_SLOTS ? (unsigned)value : KH_IDMAP_SLOTS;
+    return 0;
+}
+
+static int
+read_spares(const char *text, unsigned *ret_spares)
+{
+    char *end;
+    unsigned long value = strtoul(text, &end, 10);
+
+    if (*text < '0' || *text > '9' || *end || value > KH_SPARES_MAX) {
+        kh_log(KH_LOG_ERROR, "--spares must be a number from 0 to %u", KH_SPARES_MAX);
+        return -EINVAL;
+    }
+    *ret_spares = (unsigned)value;
     return 0;
 }
 
@@ -69,6 +84,7 @@ main(int argc, char **argv)
         {"max-sandboxes", required_argument, NULL, 'm'},
         {"memory-reserve", required_argument, NULL, 'r'},
         {"preload", required_argument, NULL, 'p'},
+        {"spares", required_argument, NULL, 'n'},
         {"check", no_argument, NULL, 'c'},
         {"resume", required_argument, NULL, 'R'}, /* renew.h */
         {"help", no_argument, NULL, 'h'},
@@ -80,6 +96,7 @@ main(int argc, char **argv)
         .gateway = KH_LIBEXECDIR "/kernelhost-gateway",
         .admission = {.max = KH_IDMAP_SLOTS},
         .preload = "numpy,pandas,matplotlib.pyplot",
+        .spares = 4,
         .argv = argv,
     };
     unsigned long id_base = KH_IDMAP_BASE;
@@ -109,6 +126,10 @@ main(int argc, char **argv)
             break;
         case 'p':
             o.preload = optarg;
+            break;
+        case 'n':
+            if (read_spares(optarg, &o.spares) < 0)
+                return 2;
             break;
         case 'c':
             only_check = true;

@@ -159,15 +159,27 @@ put_text(int dir, const char *name, const char *text, struct kh_error *err)
     return r < 0 ? kh_fail(err, -r, "cannot write '%s': %s", name, strerror(-r)) : 0;
 }
 
+char *
+kh_store_hostname(const char *name)
+{
+    return kh_xasprintf("%s\n", name);
+}
+
+char *
+kh_store_hosts(const char *name)
+{
+    return kh_xasprintf("127.0.0.1\tlocalhost\n"
+                        "::1\tlocalhost ip6-localhost\n"
+                        "127.0.0.1\t%s\n",
+                        name);
+}
+
 /* The upper is new and nobody has been inside: its paths are our own. */
 static int
 fill_box(int box, const char *name, struct kh_error *err)
 {
-    AUTO_FREE char *host = kh_xasprintf("%s\n", name);
-    AUTO_FREE char *hosts = kh_xasprintf("127.0.0.1\tlocalhost\n"
-                                         "::1\tlocalhost ip6-localhost\n"
-                                         "127.0.0.1\t%s\n",
-                                         name);
+    AUTO_FREE char *host = kh_store_hostname(name);
+    AUTO_FREE char *hosts = kh_store_hosts(name);
     AUTO_FD int etc = -1;
 
     if (mkdirat(box, "upper", 0755) < 0 || mkdirat(box, "work", 0700) < 0 ||

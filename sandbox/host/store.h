@@ -60,6 +60,10 @@ void kh_id_text(const uint8_t id[KH_ID_SIZE], char out[KH_ID_TEXT]);
 int kh_store_prepare(struct kh_store *store, const uint8_t id[KH_ID_SIZE],
                      const char *name, struct kh_error *err);
 
+/* What /etc/hostname and /etc/hosts hold. The caller frees it. */
+char *kh_store_hostname(const char *name);
+char *kh_store_hosts(const char *name);
+
 /* Writes the first RECORD into its directory: the sandbox exists when this returns
  * 0, and not otherwise. */
 int kh_store_create(struct kh_store *store, const struct kh_record *record,

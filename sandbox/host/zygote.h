@@ -42,9 +42,10 @@ struct kh_zygote {
     char image_id[KH_ID_TEXT]; /* the name of its cgroups, too */
     uint32_t slot;
     enum kh_zygote_state state;
-    unsigned ends;  /* how often it ended by itself */
-    unsigned boxes; /* sandboxes whose user namespaces it owns */
-    uint64_t used;  /* when it was asked for last, as a count */
+    unsigned failures; /* children that did not arrive, in a row */
+    unsigned ends;     /* how often it ended by itself */
+    unsigned boxes;    /* sandboxes whose user namespaces it owns */
+    uint64_t used;     /* when it was asked for last, as a count */
     struct kh_process process;
     int sock; /* -1: none */
     struct kh_watch watch;

@@ -13,6 +13,7 @@ from host import TMP, Host
 from tap import check, done, equal, note, ok
 
 PRELOAD = "numpy,pandas,matplotlib.pyplot"
+LATE = {"ctypes", "_ctypes"}  # imported by an ordinary runner after it is READY
 # What a kernel looks like from inside, but for what differs from one to the next.
 LOOK = """
 import json, os, signal, sys, threading, resource
@@ -29,9 +30,10 @@ def look():
         limits=[resource.getrlimit(n) for n in range(16)],
         umask=os.umask(0o22), score=open("/proc/self/oom_score_adj").read(),
         signals=[status[n] for n in ("SigBlk", "SigIgn", "SigCgt")],
-        ids=[status[n] for n in ("Uid", "Gid", "Groups")], hook=sys.excepthook.__qualname__,
+        ids=[status[n] for n in ("Uid", "Gid", "Groups")],
+        hook=sys.excepthook.__qualname__,
         dumpable=os.access("/proc/self/mem", os.W_OK),
-        modules=sorted({n.partition(".")[0] for n in sys.modules} - PRELOADED - {"ctypes", "_ctypes"}),
+        modules=sorted({n.partition(".")[0] for n in sys.modules} - PRELOADED),
         host=os.uname().nodename, threads=len(threading.enumerate()),
         loop=__import__("asyncio").get_event_loop().is_running(),
         profile=sorted(os.listdir(shell.profile_dir.location)),
@@ -77,8 +79,8 @@ def equality(host, cold):
     for one in (host, cold):
         one.cli("rm", "look")
         one.cli("create", "look")
-    warm = look(host, "look", warm_modules - cold_modules)
-    usual = look(cold, "look", set())
+    warm = look(host, "look", warm_modules - cold_modules | LATE)
+    usual = look(cold, "look", LATE)
     for key in usual:
         equal(warm[key], usual[key], f"{key} is that of any kernel")
 
@@ -120,7 +122,8 @@ def restarts(host):
             assert value(host, "again", "print('x' in globals())") == "False"
             assert joined(host, "again")
     with check("a kernel that was killed is followed by one that joined"):
-        host.cli("run", "again", "-c", "import os; os.kill(os.getpid(), 9)", check=False)
+        death = "import os; os.kill(os.getpid(), 9)"
+        host.cli("run", "again", "-c", death, check=False)
         assert joined(host, "again")
     with check("and so is a sandbox that was stopped"):
         host.cli("stop", "again")
