@@ -16,7 +16,7 @@
 #include "base/error.h"
 
 #define KH_BROKER_MAGIC   0x4b48424bu /* "KHBK" */
-#define KH_BROKER_VERSION 2
+#define KH_BROKER_VERSION 3
 
 /* [a-z0-9]([a-z0-9-]{0,54}[a-z0-9])? and its NUL. */
 #define KH_NAME_SIZE       57
