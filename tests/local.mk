@@ -35,7 +35,8 @@ EXTRA_DIST += examples/run_notebook.py tests/peer/build tests/peer/requirements.
 	tests/structure/test_binaries.sh tests/structure/test_files.sh \
 	tests/structure/test_includes.sh tests/structure/test_man.sh \
 	tests/tools/analysis tests/tools/analysis.h tests/tools/cppcheck.cfg \
-	tests/tools/dist tests/tools/each.sh tests/tools/fuzz \
+	tests/tools/coverage tests/tools/coverage.floor tests/tools/coverage.h \
+	tests/tools/coverage.py tests/tools/dist tests/tools/each.sh tests/tools/fuzz \
 	tests/tools/sanitizers tests/tools/threads tests/tools/threads.supp \
 	tests/tools/unit tests/tools/valgrind
 
