@@ -6,6 +6,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -13,6 +14,7 @@
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/mem.h"
 #include "sandbox/host/box.h"
 #include "sandbox/host/kit.h"
 #include "sandbox/host/spare.h"
@@ -49,18 +51,38 @@ problem(void *arg, const char *line)
     kh_log(KH_LOG_ERROR, "%s", line);
 }
 
-/* Few run when a host starts, or it starts rarely: no index is kept for this. */
+/* The ids of what runs, sorted. */
+struct running {
+    const char **id;
+    size_t count;
+};
+
+static int
+compare_ids(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
 static bool
 keep_group(void *arg, const char *id)
 {
-    const struct kh_host *host = arg;
+    const struct running *running = arg;
+
+    return bsearch(&id, running->id, running->count, sizeof(id), compare_ids) != NULL;
+}
+
+static void
+sweep_groups(struct kh_host *host)
+{
+    AUTO_FREE const char **id = kh_xcalloc(host->boxes.count + 1, sizeof(*id));
+    struct running running = {.id = id};
     size_t i;
 
     for (i = 0; i < host->boxes.count; i++)
-        if (host->boxes.at[i]->phase == KH_BOX_RUNNING &&
-            !strcmp(host->boxes.at[i]->id, id))
-            return true;
-    return false;
+        if (host->boxes.at[i]->phase == KH_BOX_RUNNING)
+            id[running.count++] = host->boxes.at[i]->id;
+    qsort(id, running.count, sizeof(*id), compare_ids);
+    kh_cgroups_sweep(host->groups, keep_group, &running);
 }
 
 static bool
@@ -85,7 +107,7 @@ take_over(struct kh_host *host, struct kh_error *err)
 
     if (r < 0)
         return r;
-    kh_cgroups_sweep(host->groups, keep_group, host);
+    sweep_groups(host);
     kh_kits_sweep(&host->store, keep_kit, host);
     if (host->boxes.count)
         kh_log(KH_LOG_INFO, "sandboxes taken over count=%zu running=%u",

@@ -298,6 +298,35 @@ def restarted(host):
     ok(time.monotonic() - begun > 1.4, "to its end")
 
 
+def killed_in_restart(host):
+    """It dies anywhere between the check and the new program's first answer."""
+    before, seen = firsts(), []
+    value(host, "one", "n = 0")
+    random.seed(2)
+    for _ in range(10):
+        os.kill(host.pid, signal.SIGUSR2)
+        time.sleep(random.uniform(0, 0.1))
+        host.kill()
+        host.start()
+        seen.append((states(host), value(host, "one", "n += 1; n")))
+    equal(seen, [({"one": "running", "two": "running"}, str(i + 1)) for i in range(10)],
+          "killed in the middle of a restart, 10 times: they go on")
+    equal(firsts(), before, "the processes are the same")
+    ok(all_is_known(host), "nothing is left over")
+
+
+def hung_up(host):
+    host.cli("create", "four")
+    pid = host.pid
+    host.process.send_signal(signal.SIGHUP)
+    equal((host.process.wait(30), firsts(), groups(host)), (0, {}, set()),
+          "SIGHUP ends the host with its sandboxes, like Ctrl-C")
+    host.start()
+    ok(host.pid != pid and set(states(host).values()) == {"stopped"},
+       "which are stopped then")
+    host.cli("rm", "four")
+
+
 def upgraded(host):
     new = TMP / "new"
     new.mkdir()
@@ -420,10 +449,12 @@ def main():
         with check("births are forged"):
             not_true(host)
         restarted(host)
+        killed_in_restart(host)
         upgraded(host)
         host.cli("stop", "two")
         unfinished(host)
         crashes(host)
+        hung_up(host)
         host.cli("rm", "one", "two")
         ok(settled(host, {}), "in the end nothing is left over")
     done()

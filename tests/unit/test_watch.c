@@ -63,8 +63,7 @@ on_end(struct kh_process *process, int status)
 static pid_t
 child(struct kh_process *process, int status)
 {
-    int pidfd = -1;
-    pid_t pid = kh_sys_clone(0, -1, &pidfd);
+    pid_t pid = fork();
 
     if (pid == 0) {
         if (status >= 0)
@@ -72,7 +71,7 @@ child(struct kh_process *process, int status)
         for (;;)
             pause();
     }
-    if (kh_process_watch(process, pid, pidfd, on_end, NULL, NULL) < 0)
+    if (kh_process_watch(process, pid, kh_sys_pidfd_open(pid), on_end, NULL, NULL) < 0)
         exit(1);
     return pid;
 }
