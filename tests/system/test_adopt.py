@@ -260,7 +260,7 @@ def crashes(host):
 
 
 def main():
-    with Host() as host:
+    with Host(wait=False) as host:
         again_and_again(host)
         cell_goes_on(host)
         ends(host)

@@ -36,7 +36,8 @@ def inside():
 
 
 def cgroups(host):
-    """The cgroups of this host's sandboxes, in every hierarchy."""
+    """The cgroups of this host's sandboxes, in every hierarchy; a zygote's has the
+    name of its image."""
     info = host.state.stat()
     key = f"{info.st_dev:x}-{info.st_ino:x}"
     parents = [
@@ -44,7 +45,8 @@ def cgroups(host):
         if os.path.basename(path) == "kernelhost" and key in names
     ]
     return [os.path.join(parent, entry.name) for parent in parents
-            for entry in os.scandir(parent) if entry.is_dir()]
+            for entry in os.scandir(parent) if entry.is_dir()
+            and not (host.state / "images/id" / entry.name).exists()]
 
 
 def mounts(host):
