@@ -10,7 +10,7 @@ _kernelhost() {
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
     local commands='serve restart upgrade create ls show rm start stop run exec connect kernel
         kernelspec image doctor version help'
-    local limits='--image --memory --cpus --pids' every='--state --json --help'
+    local limits='--image --memory --cpus --pids --disk' every='--state --json --help'
     local command='' state='' arguments=0 i options words
 
     COMPREPLY=()

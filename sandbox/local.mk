@@ -8,13 +8,15 @@ noinst_LIBRARIES += libhost.a
 libhost_a_SOURCES = \
 	sandbox/host/birth.c sandbox/host/birth.h \
 	sandbox/host/box.c sandbox/host/box.h \
-	sandbox/host/admission.c sandbox/host/admission.h sandbox/host/boxes.c sandbox/host/boxes.h \
+	sandbox/host/admission.c sandbox/host/admission.h \
+	sandbox/host/boxes.c sandbox/host/boxes.h \
 	sandbox/host/broker.c sandbox/host/broker.h \
 	sandbox/host/cgroup.c sandbox/host/cgroup.h \
 	sandbox/host/cgroup_find.c sandbox/host/cgroup_find.h \
 	sandbox/host/check.c sandbox/host/check.h \
 	sandbox/host/child.c sandbox/host/child.h \
 	sandbox/host/daemon.c sandbox/host/daemon.h \
+	sandbox/host/disk.c sandbox/host/disk.h \
 	sandbox/host/fields.c sandbox/host/fields.h \
 	sandbox/host/filter.c sandbox/host/filter.h sandbox/host/filter_table.h \
 	sandbox/host/gateway.c sandbox/host/gateway.h \
@@ -23,6 +25,7 @@ libhost_a_SOURCES = \
 	sandbox/host/image.c sandbox/host/image.h \
 	sandbox/host/join.c sandbox/host/join.h \
 	sandbox/host/kit.c sandbox/host/kit.h \
+	sandbox/host/loopdev.c sandbox/host/loopdev.h \
 	sandbox/host/mounts.c sandbox/host/mounts.h \
 	sandbox/host/netns.c sandbox/host/netns.h \
 	sandbox/host/plan.c sandbox/host/plan.h \
@@ -36,6 +39,7 @@ libhost_a_SOURCES = \
 	sandbox/host/spare.c sandbox/host/spare.h \
 	sandbox/host/spawn.c sandbox/host/spawn.h \
 	sandbox/host/store.c sandbox/host/store.h \
+	sandbox/host/subvolume.c sandbox/host/subvolume.h \
 	sandbox/host/sys.h \
 	sandbox/host/trash.c sandbox/host/trash.h \
 	sandbox/host/tree.c sandbox/host/tree.h \

@@ -105,6 +105,14 @@ class Host:
             self.process.wait()
             self.process = None
 
+    def upper(self, name):
+        """What a sandbox (its name, or its id while it is not listed) has written, as
+        kernelhostd sees it."""
+        ident = self.json("show", name)["id"] if len(name) != 32 else name
+        state = pathlib.Path(f"/proc/{self.pid}/root{self.state}")
+        on_disk = state / "disk" / ident / "upper"
+        return on_disk if on_disk.exists() else state / "sandboxes" / ident / "upper"
+
     def log_text(self):
         return self.log.read_text(errors="replace") if self.log.exists() else ""
 

@@ -21,6 +21,7 @@ static const struct {
     {"state directory", kh_fact_state},
     {"overlayfs", kh_fact_overlay},
     {"idmapped mounts", kh_fact_idmap},
+    {"disk limits", kh_fact_disk},
     {"cgroups", kh_fact_cgroups},
     {"cgroup.kill", kh_fact_cgroup_kill},
     {"seccomp", kh_fact_seccomp},

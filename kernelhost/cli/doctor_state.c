@@ -121,6 +121,45 @@ kh_fact_idmap(const struct kh_cli *cli, struct kh_finding *finding)
         kh_finding_ok(finding, "work in %s, overlayfs above them too", at);
 }
 
+static bool
+knows_filesystem(const char *name)
+{
+    FILE *file = fopen("/proc/filesystems", "re");
+    char line[128];
+    bool known = false;
+
+    while (file && !known && fgets(line, sizeof(line), file)) {
+        const char *tab = strchr(line, '\t');
+
+        line[strcspn(line, "\n")] = '\0';
+        known = tab && !strcmp(tab + 1, name);
+    }
+    if (file)
+        fclose(file);
+    return known;
+}
+
+/* What kernelhostd's own attempt needs (sandbox/host/disk.h). */
+void
+kh_fact_disk(const struct kh_cli *cli, struct kh_finding *finding)
+{
+    AUTO_FREE char *image = kh_xasprintf("%s/disk.img", cli->state);
+    bool made = access(image, F_OK) == 0;
+
+    if (!knows_filesystem("btrfs"))
+        kh_finding_bad(finding, KH_FINDING_WARN, "modprobe btrfs",
+                       "the kernel has no btrfs: sandboxes can fill the disk");
+    else if (access("/dev/loop-control", F_OK) < 0)
+        kh_finding_bad(finding, KH_FINDING_WARN, "modprobe loop",
+                       "there are no loop devices: sandboxes can fill the disk");
+    else if (!made && access("/usr/sbin/mkfs.btrfs", X_OK) < 0 &&
+             access("/sbin/mkfs.btrfs", X_OK) < 0)
+        kh_finding_bad(finding, KH_FINDING_WARN, "apt-get install btrfs-progs",
+                       "there is no mkfs.btrfs: sandboxes can fill the disk");
+    else
+        kh_finding_ok(finding, "btrfs in %s%s", image, made ? "" : ", not made yet");
+}
+
 void
 kh_fact_user(const struct kh_cli *cli, struct kh_finding *finding)
 {

@@ -102,7 +102,7 @@ static int
 add_options(const struct kh_cli *cli, const struct kh_args *args, json_t *argv,
             struct kh_error *err)
 {
-    static const char *const limits[] = {"image", "memory", "cpus", "pids"};
+    static const char *const limits[] = {"image", "memory", "cpus", "pids", "disk"};
     AUTO_FREE char *state = cli->state_given ? realpath(cli->state, NULL) : NULL;
     AUTO_JSON json_t *checked = json_object();
     size_t i;

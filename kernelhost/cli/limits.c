@@ -8,6 +8,7 @@
 #include "protocol/link/broker.h"
 
 #define MEMORY_LOW (64ull << 20)
+#define DISK_LOW   (16ull << 20)
 #define PIDS_LOW   16
 #define PIDS_HIGH  32768
 
@@ -33,6 +34,19 @@ read_memory(const char *text, json_t **ret, struct kh_error *err)
 
     if (r == 0 && bytes < MEMORY_LOW)
         return kh_fail(err, EINVAL, "'%.40s' is less than 64M (hint: 512M)", text);
+    if (r == 0)
+        *ret = json_integer((json_int_t)bytes);
+    return r;
+}
+
+static int
+read_disk(const char *text, json_t **ret, struct kh_error *err)
+{
+    uint64_t bytes;
+    int r = kh_size_parse(text, &bytes, err);
+
+    if (r == 0 && bytes < DISK_LOW)
+        return kh_fail(err, EINVAL, "'%.40s' is less than 16M (hint: 2G)", text);
     if (r == 0)
         *ret = json_integer((json_int_t)bytes);
     return r;
@@ -70,7 +84,8 @@ kh_limits_read(const struct kh_args *args, json_t *body, struct kh_error *err)
     } rows[] = {{"image", read_image},
                 {"memory", read_memory},
                 {"cpus", read_cpus},
-                {"pids", read_pids}};
+                {"pids", read_pids},
+                {"disk", read_disk}};
     size_t i;
 
     for (i = 0; i < KH_COUNT(rows); i++) {

@@ -12,8 +12,9 @@
     {"image", 'i', "IMAGE", "image to start from (default)"},                          \
         {"memory", 'm', "SIZE", "memory limit: 512M, 1.5G"},                           \
         {"cpus", 0, "N", "processors: 1, 0.5"},                                        \
+        {"pids", 0, "N", "processes and threads"},                                     \
     {                                                                                  \
-        "pids", 0, "N", "processes and threads"                                        \
+        "disk", 0, "SIZE", "size of its files: 2G, 500M"                               \
     }
 
 /* Checks those that were given and puts them into BODY as doc/api.md wants

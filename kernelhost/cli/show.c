@@ -49,6 +49,8 @@ add_usage(struct kh_buf *out, const json_t *limits, const json_t *usage)
         json_number_value(json_object_get(limits, "cpus")),
         json_number_value(json_object_get(usage, "cpu_seconds")));
     add(out, "pids", "%lld of %lld", integer(usage, "pids"), integer(limits, "pids"));
+    if (integer(limits, "disk"))
+        add(out, "disk", "at most %s", SIZE_OF(limits, "disk", limit));
     if (integer(usage, "oom_kills"))
         add(out, "oom kills", "%lld (hint: a larger --memory)",
             integer(usage, "oom_kills"));

@@ -7,7 +7,8 @@
 #include <string.h>
 
 #define MEMORY_MIN (64ull << 20)
-#define MEMORY_MAX (1ull << 50)
+#define DISK_MIN   (16ull << 20)
+#define SIZE_MOST  (1ull << 50)
 #define CPUS_MIN   0.01
 #define CPUS_MAX   1000.0
 #define PIDS_MIN   16
@@ -15,6 +16,8 @@
 
 #define MEMORY_RULE                                                                    \
     "'memory' is bytes or text with K, M or G, like \"512M\", from 64M on"
+
+#define DISK_RULE "'disk' is bytes or text with K, M or G, like \"2G\", from 16M on"
 
 /* The power of 1024 that a unit stands for, or -1. */
 static int
@@ -36,17 +39,9 @@ unit_shift(const char *unit)
     return -1;
 }
 
-static int
-check_memory(double bytes, uint64_t *ret_bytes, struct kh_error *err)
-{
-    if (!(bytes >= (double)MEMORY_MIN && bytes <= (double)MEMORY_MAX))
-        return kh_fail(err, EINVAL, MEMORY_RULE);
-    *ret_bytes = (uint64_t)bytes;
-    return 0;
-}
-
-int
-kh_limits_memory(const char *text, uint64_t *ret_bytes, struct kh_error *err)
+/* Bytes as a text says them; -1 when it does not. */
+static double
+size_of(const char *text)
 {
     char *end;
     double value;
@@ -56,24 +51,51 @@ kh_limits_memory(const char *text, uint64_t *ret_bytes, struct kh_error *err)
      * no 'x', leaves decimal notation. */
     if (!isdigit((unsigned char)text[0]) || strpbrk(text, "xXpPeE") ||
         strlen(text) > 32)
-        return kh_fail(err, EINVAL, MEMORY_RULE);
+        return -1;
     value = strtod(text, &end);
     while (*end == ' ')
         end++;
     shift = unit_shift(end);
-    if (shift < 0)
-        return kh_fail(err, EINVAL, MEMORY_RULE);
-    return check_memory(value * (double)(1ull << shift), ret_bytes, err);
+    return shift < 0 ? -1 : value * (double)(1ull << shift);
+}
+
+static int
+check_size(double bytes, uint64_t least, const char *rule, uint64_t *ret_bytes,
+           struct kh_error *err)
+{
+    if (!(bytes >= (double)least && bytes <= (double)SIZE_MOST))
+        return kh_fail(err, EINVAL, "%s", rule);
+    *ret_bytes = (uint64_t)bytes;
+    return 0;
+}
+
+static int
+read_size(const json_t *value, uint64_t least, const char *rule, uint64_t *ret_bytes,
+          struct kh_error *err)
+{
+    double bytes = json_is_string(value)    ? size_of(json_string_value(value))
+                   : json_is_integer(value) ? (double)json_integer_value(value)
+                                            : -1;
+
+    return check_size(bytes, least, rule, ret_bytes, err);
+}
+
+int
+kh_limits_memory(const char *text, uint64_t *ret_bytes, struct kh_error *err)
+{
+    return check_size(size_of(text), MEMORY_MIN, MEMORY_RULE, ret_bytes, err);
 }
 
 static int
 read_memory(const json_t *value, struct kh_limits *limits, struct kh_error *err)
 {
-    if (json_is_string(value))
-        return kh_limits_memory(json_string_value(value), &limits->memory, err);
-    if (json_is_integer(value))
-        return check_memory((double)json_integer_value(value), &limits->memory, err);
-    return kh_fail(err, EINVAL, MEMORY_RULE);
+    return read_size(value, MEMORY_MIN, MEMORY_RULE, &limits->memory, err);
+}
+
+static int
+read_disk(const json_t *value, struct kh_limits *limits, struct kh_error *err)
+{
+    return read_size(value, DISK_MIN, DISK_RULE, &limits->disk, err);
 }
 
 static int
@@ -109,6 +131,7 @@ kh_limits_read(const json_t *object, struct kh_limits *ret_limits, struct kh_err
         {"memory", read_memory},
         {"cpus", read_cpus},
         {"pids", read_pids},
+        {"disk", read_disk},
     };
     struct kh_limits limits = {0};
     size_t i;

@@ -1,4 +1,4 @@
-/* limits: memory, processors and tasks as people write them. Pure. */
+/* limits: memory, processors, tasks and disk as people write them. Pure. */
 #ifndef KH_GATEWAY_LIMITS_H
 #define KH_GATEWAY_LIMITS_H
 
@@ -8,9 +8,9 @@
 #include "protocol/link/broker.h"
 
 /* Reads "memory" (bytes, or text like "512M"; K, M, G are powers of 1024, an
- * ending B or iB is allowed), "cpus" (0.01 .. 1000) and "pids" of an object
- * into *ret_limits; what is absent stays 0, the host's preset. Whether the host
- * has so much is kernelhostd's to say. -EINVAL names the field. */
+ * ending B or iB is allowed), "cpus" (0.01 .. 1000), "pids" and "disk" (as memory) of
+ * an object into *ret_limits; what is absent stays 0, the host's preset. Whether the
+ * host has so much is kernelhostd's to say. -EINVAL names the field. */
 int kh_limits_read(const json_t *object, struct kh_limits *ret_limits,
                    struct kh_error *err);
 

@@ -217,6 +217,13 @@ date_json(uint64_t seconds)
     return json_string(date);
 }
 
+/* 0: no limit. */
+static json_t *
+size_json(uint64_t bytes)
+{
+    return bytes ? json_integer((json_int_t)bytes) : json_null();
+}
+
 static void
 id_text(const uint8_t id[KH_ID_SIZE], char out[2 * KH_ID_SIZE + 1])
 {
@@ -235,14 +242,14 @@ kh_v1_sandbox_json(struct kh_sandbox *sandbox)
 
     id_text(record->id, id);
     return json_pack(
-        "{s:s, s:s, s:s, s:s, s:o, s:o, s:{s:I, s:f, s:i}, s:{s:I, s:I, s:f, s:i, "
+        "{s:s, s:s, s:s, s:s, s:o, s:o, s:{s:I, s:f, s:i, s:o}, s:{s:I, s:I, s:f, s:i, "
         "s:i}, s:o}",
         "name", record->name, "id", id, "state", running ? "running" : "stopped",
         "image", record->image, "created", date_json(record->created), "started",
         date_json(running ? record->started : 0), "limits", "memory",
         (json_int_t)record->limits.memory, "cpus", record->limits.cpu_milli / 1000.0,
-        "pids", (int)record->limits.pids, "usage", "memory",
-        (json_int_t)record->usage.memory, "memory_peak",
+        "pids", (int)record->limits.pids, "disk", size_json(record->limits.disk),
+        "usage", "memory", (json_int_t)record->usage.memory, "memory_peak",
         (json_int_t)record->usage.memory_peak, "cpu_seconds",
         (double)record->usage.cpu_usec / 1e6, "pids", (int)record->usage.pids,
         "oom_kills", (int)record->usage.oom_kills, "kernels",

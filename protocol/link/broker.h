@@ -16,7 +16,7 @@
 #include "base/error.h"
 
 #define KH_BROKER_MAGIC   0x4b48424bu /* "KHBK" */
-#define KH_BROKER_VERSION 3
+#define KH_BROKER_VERSION 4
 
 /* [a-z0-9]([a-z0-9-]{0,54}[a-z0-9])? and its NUL. */
 #define KH_NAME_SIZE       57
@@ -62,6 +62,7 @@ struct kh_limits {
     uint64_t memory;    /* bytes; 64 MiB .. host memory */
     uint32_t cpu_milli; /* thousandths of a processor; 10 .. 1000 x processors */
     uint32_t pids;      /* tasks; 16 .. 32768 */
+    uint64_t disk;      /* bytes, names and inodes included; 16 MiB .. the disk */
 };
 
 struct kh_usage {

@@ -70,7 +70,7 @@ make_plan(struct kh_host *host, struct kh_box *box, struct kh_plan **ret_plan,
         return kh_fail_errno(err, "cannot duplicate a descriptor");
     r = kh_image_open(&host->store, box->record.image_id, plan, err);
     if (r == 0) {
-        plan->box = kh_store_open_box(&host->store, box->record.id, err);
+        plan->box = kh_store_open_disk(&host->store, &box->record, err);
         r = plan->box < 0 ? plan->box : kh_plan_facts(plan, err);
     }
     if (r == 0)
@@ -288,6 +288,8 @@ kh_box_create(struct kh_host *host, const char *name, const char *image,
     if (kh_box_find(host, name))
         return kh_fail(err, EEXIST, "there is already a sandbox '%s'", name);
     r = kh_limits_check(&record.limits, err);
+    if (r == 0)
+        r = kh_disk_check(host->store.disk, &record.limits.disk, err);
     if (r == 0)
         r = kh_image_find(&host->store, image, record.image_id, err);
     if (r == 0)

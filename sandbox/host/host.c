@@ -85,6 +85,15 @@ sweep_groups(struct kh_host *host)
     kh_cgroups_sweep(host->groups, keep_group, &running);
 }
 
+/* A damaged record keeps its directory, and so its disk. */
+static bool
+keep_disk(void *arg, const char *id)
+{
+    const struct kh_host *host = arg;
+
+    return faccessat(host->store.sandboxes, id, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
 static bool
 keep_kit(void *arg, const char *version)
 {
@@ -108,6 +117,8 @@ take_over(struct kh_host *host, struct kh_error *err)
     if (r < 0)
         return r;
     sweep_groups(host);
+    if (host->store.disk)
+        kh_disk_sweep(host->store.disk, keep_disk, host);
     kh_kits_sweep(&host->store, keep_kit, host);
     if (host->boxes.count)
         kh_log(KH_LOG_INFO, "sandboxes taken over count=%zu running=%u",
@@ -146,6 +157,22 @@ open_store(struct kh_host *host, const char *state, int lock, struct kh_error *e
     return r < 0 ? r : kh_store_open(state, lock, &host->store, err);
 }
 
+/* A host that cannot limit disks is a host all the same; who asks for a limit is
+ * refused. What is on the disk must not be missing, though. */
+static int
+open_disk(struct kh_host *host, const char *state, struct kh_error *err)
+{
+    bool there = faccessat(host->store.state, "disk.img", F_OK, 0) == 0;
+    int r = kh_disk_open(state, host->store.state, &host->store.disk, err);
+
+    if (r == 0 || there)
+        return r < 0
+                   ? kh_fail_in(err, "the disk of the sandboxes, '%s/disk.img'", state)
+                   : 0;
+    kh_log(KH_LOG_WARN, "disks of sandboxes have no limit: %s", err->text);
+    return 0;
+}
+
 int
 kh_host_open(const char *state, const char *kit, uint32_t id_base, int lock,
              struct kh_host *ret_host, struct kh_error *err)
@@ -160,8 +187,10 @@ kh_host_open(const char *state, const char *kit, uint32_t id_base, int lock,
     if (r < 0)
         return r;
     kh_tune_host();
+    r = open_disk(host, state, err);
     snprintf(host->mount_point, sizeof(host->mount_point), "%s/mnt", state);
-    r = kh_filter_compile(host->filter, err);
+    if (r == 0)
+        r = kh_filter_compile(host->filter, err);
     if (r == 0)
         r = kh_filter_compile_zygote(host->zygote_filter, err);
     if (r == 0)
@@ -196,6 +225,7 @@ kh_host_close(struct kh_host *host)
         kh_cgroups_remove_parents(host->groups);
     kh_cgroups_free(host->groups);
     kh_fd_close(&host->kit);
+    kh_disk_close(host->store.disk);
     kh_store_close(&host->store);
 }
 

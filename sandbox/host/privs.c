@@ -41,6 +41,9 @@ kh_privs_fs_ids(uint32_t first, struct kh_error *err)
     setfsuid(first);
     for (i = 0; i < 2; i++)
         data[i].effective = data[i].permitted;
+    /* With it, limits of disks would not be for what is done on our behalf. */
+    data[0].effective &= ~(1u << CAP_SYS_RESOURCE);
+    data[0].permitted &= ~(1u << CAP_SYS_RESOURCE);
     if (cap_put(data) < 0)
         return kh_fail_errno(err, "cannot keep the capabilities");
     /* setfsuid has no error; asking with an impossible id returns the present one. */

@@ -21,6 +21,7 @@ list(struct kh_cursor *c, void *value)
     kh_field_u64(c, &r->created);
     kh_field_u64(c, &r->started);
     kh_field_u32(c, &r->state);
+    kh_field_u64(c, &r->limits.disk); /* 0 in records of earlier hosts: none */
 }
 
 static const struct kh_fields kind = {

@@ -76,6 +76,8 @@ make(struct kh_spares *spares, struct kh_error *err)
     int r = kh_limits_check(&record.limits, err);
 
     if (r == 0)
+        r = kh_disk_check(host->store.disk, &record.limits.disk, err);
+    if (r == 0)
         r = kh_admission_check(&host->admission, host->store.state, host->running, err);
     if (r < 0)
         return r;
@@ -179,7 +181,7 @@ set_host_name(const struct kh_box *box, const char *name, struct kh_error *err)
 static int
 rename_inside(struct kh_box *box, const char *name, struct kh_error *err)
 {
-    AUTO_FD int dir = kh_store_open_box(&box->host->store, box->record.id, err);
+    AUTO_FD int dir = kh_store_open_disk(&box->host->store, &box->record, err);
     AUTO_FREE char *host = kh_store_hostname(name);
     AUTO_FREE char *hosts = kh_store_hosts(name);
     int r = dir < 0 ? dir : set_host_name(box, name, err);
@@ -189,6 +191,7 @@ rename_inside(struct kh_box *box, const char *name, struct kh_error *err)
     return r < 0 ? r : rewrite(dir, "upper/etc/hosts", hosts, err);
 }
 
+/* The limit of the disk is set when it is opened. */
 static bool
 fits(const struct kh_limits *a, const struct kh_limits *b)
 {
@@ -213,6 +216,7 @@ kh_spares_claim(struct kh_host *host, const struct kh_record *record)
     }
     spares->ready = box->next_spare;
     wake_in(spares, KH_SPARES_PAUSE * MS);
+    box->record.limits.disk = record->limits.disk;
     if (rename_inside(box, record->name, &err) < 0) {
         kh_log(KH_LOG_WARN, "%s", err.text);
         (void)kh_box_stop(host, box, true, NULL);

@@ -193,6 +193,14 @@ fill_box(int box, const char *name, struct kh_error *err)
     return put_text(etc, "hosts", hosts, err);
 }
 
+static int
+put_into_trash(struct kh_store *store, const char *id)
+{
+    if (renameat(store->sandboxes, id, store->trash, id) < 0)
+        return -errno;
+    return store->disk ? kh_disk_drop(store->disk, id, NULL) : 0;
+}
+
 int
 kh_store_prepare(struct kh_store *store, const uint8_t id[KH_ID_SIZE], const char *name,
                  struct kh_error *err)
@@ -206,13 +214,42 @@ kh_store_prepare(struct kh_store *store, const uint8_t id[KH_ID_SIZE], const cha
     if (mkdirat(store->sandboxes, text, 0700) < 0)
         r = kh_fail_errno(err, "cannot make the directory of sandbox '%s'", name);
     if (r == 0) {
-        box = kh_store_open_box(store, id, err);
+        box = store->disk ? kh_disk_make(store->disk, text, err)
+                          : kh_store_open_box(store, id, err);
         r = box < 0 ? box : fill_box(box, name, err);
         if (r < 0)
-            (void)renameat(store->sandboxes, text, store->trash, text);
+            (void)put_into_trash(store, text);
     }
     umask(mask);
     return r;
+}
+
+int
+kh_store_open_disk(struct kh_store *store, const struct kh_record *record,
+                   struct kh_error *err)
+{
+    AUTO_FD int box = kh_store_open_box(store, record->id, err);
+    char text[KH_ID_TEXT];
+    AUTO_FD int disk = -1;
+    mode_t mask;
+    int r = 0;
+
+    /* Made by a host without a disk for all: it stays where it is. */
+    if (box < 0 || !store->disk || faccessat(box, "upper", F_OK, 0) == 0)
+        return STEAL_FD(box);
+    kh_id_text(record->id, text);
+    disk = kh_disk_get(store->disk, text, NULL);
+    if (disk < 0 && disk != -ENOENT)
+        return kh_disk_get(store->disk, text, err);
+    if (disk < 0) {
+        mask = umask(022);
+        disk = kh_disk_make(store->disk, text, err);
+        r = disk < 0 ? disk : fill_box(disk, record->name, err);
+        umask(mask);
+    }
+    if (disk >= 0 && r == 0)
+        r = kh_disk_limit(store->disk, text, record->limits.disk, err);
+    return disk < 0 ? disk : r < 0 ? r : STEAL_FD(disk);
 }
 
 /* Nothing is replaced, so nothing is renamed: the file gets its name when it is
@@ -270,8 +307,12 @@ kh_store_discard(struct kh_store *store, const struct kh_record *record,
     int r = kh_store_forget(store, record, err);
 
     kh_id_text(record->id, text);
-    if (r == 0 && renameat(store->sandboxes, text, store->trash, text) < 0)
-        r = kh_fail_errno(err, "cannot discard the disk of '%s'", record->name);
+    if (r == 0) {
+        r = put_into_trash(store, text);
+        if (r < 0)
+            r = kh_fail(err, -r, "cannot discard the disk of '%s': %s", record->name,
+                        strerror(-r));
+    }
     return r;
 }
 
@@ -341,9 +382,12 @@ set_aside(struct kh_store *store, int box, const char *id, const struct kh_error
 /* Overlayfs makes work/work when it is mounted first. An empty record may be what a
  * power cut left of a create; of one that was mounted, it is taken for damage. */
 static bool
-never_mounted(int box)
+never_mounted(const struct kh_store *store, int box, const char *id)
 {
-    return faccessat(box, "work/work", F_OK, AT_SYMLINK_NOFOLLOW) < 0;
+    AUTO_FD int disk = store->disk ? kh_disk_get(store->disk, id, NULL) : -1;
+
+    return faccessat(box, "work/work", F_OK, AT_SYMLINK_NOFOLLOW) < 0 &&
+           (disk < 0 || faccessat(disk, "work/work", F_OK, AT_SYMLINK_NOFOLLOW) < 0);
 }
 
 static void
@@ -362,7 +406,7 @@ load_one(struct kh_store *store, const char *id,
                 ? -errno
                 : kh_fd_read_file(box, "record", KH_RECORD_SIZE, &data, &size, &err);
 
-    if (r == -ENOENT || (r == 0 && size == 0 && never_mounted(box))) {
+    if (r == -ENOENT || (r == 0 && size == 0 && never_mounted(store, box, id))) {
         AUTO_FREE char *aside = kh_xasprintf("%s.record", id);
 
         /* Without a record a sandbox was never acknowledged. One whose record was

@@ -9,6 +9,9 @@
  *     STATE/layers/ID/      read-only image layers, ids as seen inside
  *     STATE/kit/VERSION/    the layer with kernelhost-init and the runners
  *     STATE/sandboxes/ID/   record, birth (while it runs), upper/, work/
+ *     STATE/disk.img        the disk of all sandboxes (disk.h), where this host can
+ *                           have one; attached at STATE/disk/, in kernelhostd's own
+ *                           mount namespace: upper/ and work/ are there, by id
  *     STATE/damaged/        records that could not be read
  *     STATE/trash/          disks on their way out
  *     STATE/mnt/            empty: roots are attached here, each in a namespace
@@ -22,6 +25,7 @@
 #include "base/clean.h"
 #include "protocol/link/broker.h"
 #include "sandbox/host/birth.h"
+#include "sandbox/host/disk.h"
 
 #define KH_ID_TEXT (2 * KH_ID_SIZE + 1)
 /* sun_path holds 108 bytes; the longest socket below STATE is
@@ -43,6 +47,7 @@ struct kh_store {
     char path[KH_STATE_PATH_MAX + 1];
     int state, layers, images, sandboxes, damaged, trash, kit, run; /* directories */
     int lock;
+    struct kh_disk *disk; /* NULL: this host has none; the opener's to set */
 };
 
 /* Opens or makes the state directory PATH (absolute), takes its lock, checks
@@ -95,6 +100,11 @@ int kh_store_load(struct kh_store *store,
                   void (*each)(void *arg, const struct kh_record *),
                   void (*on_problem)(void *arg, const char *line), void *arg,
                   struct kh_error *err);
+
+/* Opens the directory that holds the sandbox's upper/ and work/, which are made anew
+ * if a power cut took them. Its limit is set. */
+int kh_store_open_disk(struct kh_store *store, const struct kh_record *record,
+                       struct kh_error *err);
 
 /* Opens the sandbox's own directory. Returns a descriptor or -errno. */
 int kh_store_open_box(struct kh_store *store, const uint8_t id[KH_ID_SIZE],

@@ -34,14 +34,9 @@ NODES = {"null": "c 1:3 666", "zero": "c 1:5 666", "full": "c 1:7 666", "pts": "
          "shm": "dir", "ptmx": "c 5:2 666"}
 
 
-def upper(host):
-    (box,) = (host.state / "sandboxes").iterdir()
-    return box / "upper"
-
-
 def plant(host):
     """While the sandbox is stopped: what no user inside could make."""
-    work = upper(host) / "workspace"
+    work = host.upper("a") / "workspace"
     if not work.exists():
         work.mkdir(mode=0o755)
         os.chown(work, 1000, 1000)
@@ -156,22 +151,27 @@ def setuid(rows):
 
 def from_host(host):
     """F9: another user of the host gets at nothing. P9: the nodes are real."""
-    work = upper(host) / "workspace"
+    work = host.upper("a") / "workspace"
     own = work / "own-setuid"
     ok(os.stat(own).st_mode & stat.S_ISUID, "F9 on the host's disk it is setuid, too")
     as_nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
     for path in (own, work, host.state / "sandboxes", host.state / "layers",
-                 host.state / "images", host.state / "kit"):
+                 host.state / "images", host.state / "kit", host.state / "disk"):
         got = subprocess.run([*as_nobody, "stat" if path == own else "ls", path],
                              capture_output=True, text=True)
         ok("Permission denied" in got.stderr, f"F9 nobody gets at {path.name}")
-    with open(work / "device-zero", "rb") as node:
-        equal(node.read(4), bytes(4), "P9 without nodev the planted node opens")
+    node = os.stat(work / "device-zero")
+    ok(stat.S_ISCHR(node.st_mode) and node.st_rdev == os.makedev(1, 5),
+       "P9 the planted node is one")
     # kernelhostd's own view of the disk is nosuid and nodev.
     lines = [line.split() for line in open(f"/proc/{host.pid}/mountinfo")]
-    mine = [f[5] for f in lines if f[4] == str(host.state)]
-    ok(mine and {"nosuid", "nodev"} <= set(mine[-1].split(",")),
-       f"F9 kernelhostd sees its state directory {mine[-1:]}")
+    for place in (host.state, host.state / "disk"):
+        mine = [f[5] for f in lines if f[4] == str(place)]
+        ok(mine and {"nosuid", "nodev"} <= set(mine[-1].split(",")),
+           f"F9 kernelhostd sees {place.name} {mine[-1:]}")
+    got = subprocess.run([*as_nobody, "cat", host.state / "disk.img"],
+                         capture_output=True, text=True)
+    ok("Permission denied" in got.stderr, "F9 nor at the disk's own file")
     equal(sorted(os.listdir(work / "elsewhere")), [], "F8 the redirected directory")
     got = host.cli("exec", "a", "--", "ls", "/workspace/elsewhere", check=False)
     ok("passwd" not in got.stdout, f"F8 is not followed: {got.stderr.strip()[:60]!r}")

@@ -198,7 +198,7 @@ def disks(host, before):
         for kind in DISK_KINDS:
             host.cli("create", "a", "--image", "plain")
             host.cli("stop", "a")
-            (upper,) = host.state.glob("sandboxes/*/upper")
+            upper = host.upper("a")
             put(upper, path, KINDS[kind])
             results[path, kind] = attempt(
                 host, before, lambda: host.cli("start", "a", check=False),

@@ -101,7 +101,7 @@ def descriptors(pid):
 
 
 def loops():
-    return sorted(p.read_text() for p in
+    return sorted(os.path.basename(p.read_text().strip()) for p in
                   pathlib.Path("/sys/block").glob("loop*/loop/backing_file"))
 
 

@@ -209,8 +209,8 @@ def environment(box):
     maps = open(f"/proc/{box.init}/maps").read()
     ok(".so" not in maps, "N12 init is static: it maps no library")
     # Not through files, either: the next start finds them.
-    (upper,) = box.host.state.glob("sandboxes/*/upper")
     box.host.cli("stop", box.name)
+    upper = box.host.upper(box.name)
     (upper / "etc/ld.so.preload").write_text("/workspace/evil.so\n")
     box.host.cli("start", box.name)
     got = box.host.cli("exec", box.name, "--", "echo", "alive")

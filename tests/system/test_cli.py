@@ -32,7 +32,8 @@ def objects(host):
                         "--pids", "64")
     equal((limited["name"], limited["state"], limited["image"]),
           ("small", "running", "default"), "create --json describes the sandbox")
-    equal(limited["limits"], {"memory": 300 << 20, "cpus": 0.5, "pids": 64},
+    equal(limited["limits"], {"memory": 300 << 20, "cpus": 0.5, "pids": 64,
+                               "disk": 10 << 30},
           "with the limits that were asked for")
     equal(sorted(host.cli("ls", "-q").stdout.split()), sorted(["mybox", made, "small"]),
           "ls -q prints the names")

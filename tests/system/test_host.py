@@ -152,12 +152,12 @@ def record_of(host, name):
 def damaged(host):
     where = record_of(host, "two")
     ident = where.name
+    upper = sorted(os.listdir(host.upper(ident)))
     host.stop()
     whole = (where / "record").read_bytes()
     spoilt = bytearray(whole)
     spoilt[40] ^= 0x20
     (where / "record").write_bytes(spoilt)
-    upper = sorted(os.listdir(where / "upper"))
     host.start()
     equal(states(host), {"one": "stopped"}, "a damaged record: the others are there")
     aside = [p for p in (host.state / "damaged").iterdir() if ident in p.name]
@@ -168,7 +168,7 @@ def damaged(host):
        "the log says so and where it is")
     if not lines:
         note(host.log_text()[-2000:])
-    equal(sorted(os.listdir(where / "upper")), upper, "its disk is where it was")
+    equal(sorted(os.listdir(host.upper(ident))), upper, "its disk is where it was")
     host.cli("start", "one")
     disk_is_there(host, "one")
     host.stop()
@@ -196,7 +196,8 @@ def bad_records(host):
             old.unlink()
         host.start()
         equal((states(host), len(os.listdir(host.state / "damaged")),
-               (where / "upper/workspace").is_dir()), ({"one": "stopped"}, 1, True),
+               (host.upper(where.name) / "workspace").is_dir()),
+              ({"one": "stopped"}, 1, True),
               f"a record that is {what} is set aside")
         host.stop()
     (where / "record").write_bytes(whole)

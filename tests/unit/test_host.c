@@ -54,7 +54,10 @@ records(void)
     struct kh_record in = {.name = "mybox",
                            .image = "default",
                            .image_id = "0123456789abcdef0123456789abcdef",
-                           .limits = {.memory = 1 << 30, .cpu_milli = 1500, .pids = 77},
+                           .limits = {.memory = 1 << 30,
+                                      .cpu_milli = 1500,
+                                      .pids = 77,
+                                      .disk = 5ull << 32},
                            .created = 1700000000,
                            .state = KH_SANDBOX_STOPPED};
     struct kh_record out;
@@ -70,7 +73,8 @@ records(void)
     ok(!strcmp(out.name, "mybox") && !strcmp(out.image, "default") &&
            !strcmp(out.image_id, in.image_id) && out.limits.memory == 1 << 30 &&
            out.limits.cpu_milli == 1500 && out.limits.pids == 77 &&
-           out.created == 1700000000 && !memcmp(out.id, in.id, sizeof(in.id)),
+           out.limits.disk == 5ull << 32 && out.created == 1700000000 &&
+           !memcmp(out.id, in.id, sizeof(in.id)),
        "every field is the same");
     is_int(kh_record_decode(data, KH_RECORD_SIZE - 1, &out, &err), -EBADMSG,
            "a truncated record is refused");

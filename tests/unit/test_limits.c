@@ -19,6 +19,7 @@ static const struct {
     const char *text;
     uint64_t memory;
     uint32_t cpu_milli, pids;
+    uint64_t disk;
 } good[] = {
     {"{}", 0, 0, 0},
     {"{\"memory\":null,\"cpus\":null}", 0, 0, 0},
@@ -33,6 +34,8 @@ static const struct {
     {"{\"cpus\":0.25}", 0, 250, 0},
     {"{\"cpus\":0.01,\"pids\":16}", 0, 10, 16},
     {"{\"cpus\":1000,\"pids\":32768}", 0, 1000000, 32768},
+    {"{\"disk\":16777216}", 0, 0, 0, 16ull << 20},
+    {"{\"disk\":\"2.5G\",\"pids\":16}", 0, 0, 16, 2560ull << 20},
 };
 
 static const char *const bad[] = {
@@ -63,6 +66,11 @@ static const char *const bad[] = {
     "{\"pids\":32769}",
     "{\"pids\":20.5}",
     "{\"pids\":\"64\"}",
+    "{\"disk\":16777215}",
+    "{\"disk\":\"15M\"}",
+    "{\"disk\":\"all\"}",
+    "{\"disk\":1e9}",
+    "{\"disk\":\"2000T\"}",
 };
 
 int
@@ -75,7 +83,8 @@ main(void)
     for (i = 0; i < sizeof(good) / sizeof(*good); i++)
         ok(read_text(good[i].text, &limits, &err) == 0 &&
                limits.memory == good[i].memory &&
-               limits.cpu_milli == good[i].cpu_milli && limits.pids == good[i].pids,
+               limits.cpu_milli == good[i].cpu_milli && limits.pids == good[i].pids &&
+               limits.disk == good[i].disk,
            "%s is read", good[i].text);
     for (i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
         limits.memory = 42;
