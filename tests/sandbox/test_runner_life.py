@@ -106,6 +106,19 @@ def test_interrupt_timing(r):
             "one right after the request hits it",
         )
         equal(len(got.published("execute_input")), 1, "after its execute_input")
+    r.execute(
+        "import time\ndef slow(*_): print('go'); time.sleep(0.2)\n"
+        "get_ipython().events.register('pre_run_cell', slow)"
+    )
+    for code in ("while True: pass", "import asyncio; await asyncio.sleep(60)"):
+        got = interrupted(r, code)
+        equal(
+            got.reply["ename"],
+            "KeyboardInterrupt",
+            "one that comes while a callback of IPython's runs hits the cell behind it",
+        )
+    r.execute("get_ipython().events.unregister('pre_run_cell', slow)")
+    equal(r.execute("'quiet'").text(), "", "and that callback is not in the way")
     code = (
         "import sys\nwhile True:\n"
         "    print('x' * 100); print('y', file=sys.stderr)\n"

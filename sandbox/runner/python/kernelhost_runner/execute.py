@@ -97,7 +97,7 @@ class Executor:
 
     def _run(self, cell):
         shell, failure = self._shell, None
-        self._interrupts.begin()
+        self._interrupts.begin(preparing=True)
         try:
             transformed = shell.prepare(cell.code)
         except Exception:
@@ -112,7 +112,7 @@ class Executor:
             return
         coroutine = shell.run_cell_async(cell.code, **cell.options, **prepared)
         task = interrupt.Task(self._loop, self._interrupts)
-        self._interrupts.begin(task)
+        self._interrupts.begin(task, preparing=True)
         cell.awaiting = True
         task.start(coroutine, self._context, self._after_task)
 

@@ -10,6 +10,9 @@ when that request has just ended; it must never hit the next one.
     a request has come, its code   the cell is interrupted at its first line,
     has not begun                  unless the one before ended just now: then
                                    nobody can tell whose signal it is
+    IPython prepares the cell      as before, and it is the cell's: IPython would
+                                   swallow an exception in callbacks that run
+                                   before a cell. A second one raises there
     nothing of that                ignored
 
 The kernel hands the signals of a process to its main thread, which runs its
@@ -18,6 +21,7 @@ seen before that request begins.
 """
 
 import asyncio
+import math
 import signal
 import time
 from _signal import signal as set_handler  # signal.signal is three times slower
@@ -40,6 +44,7 @@ class Interrupts:
         self._expected = False
         self._ended = 0.0
         self._early = 0.0
+        self._preparing = False  # the cell has begun, its code has not
 
     def install(self):
         """Makes SIGINT ours."""
@@ -59,11 +64,13 @@ class Interrupts:
             self._early = 0.0
         self._reading = False
 
-    def begin(self, task=None):
+    def begin(self, task=None, preparing=False):
         """From now on SIGINT interrupts the code that follows; or that task,
-        which calls enter and leave itself."""
+        which calls enter and leave itself. preparing: until run() it only makes a
+        note."""
         self._task = task
-        self._code = signal.default_int_handler
+        self._preparing = preparing
+        self._code = self._handle if preparing else signal.default_int_handler
         if task is None:
             self.enter()
         else:
@@ -73,6 +80,7 @@ class Interrupts:
         """From now on SIGINT is nobody's, whatever handler the cell left."""
         self.install()
         self._task = None
+        self._preparing = False
         self._expected = False
         self._early = 0.0
         self._ended = time.monotonic()
@@ -85,14 +93,23 @@ class Interrupts:
         """The cell begins to wait. Its handler is kept."""
         self._code = set_handler(signal.SIGINT, self._handle)
 
-    def take_early(self):
-        """True, once, if SIGINT came just before the request's code began."""
+    def run(self):
+        """The code of the cell begins, or its next statement does. True if SIGINT
+        came just before it began."""
+        if self._preparing:
+            self._code = signal.default_int_handler
+            self.enter()
+            self._preparing = False
         early, self._early = self._early, 0.0
         return bool(early) and time.monotonic() - early < _EARLY
 
     def _handle(self, _signum, _stack):
         now = time.monotonic()
-        if self._task is not None:
+        if self._preparing:
+            if self._early:
+                raise KeyboardInterrupt
+            self._early = math.inf
+        elif self._task is not None:
             if not self._task.interrupt():
                 self._early = now
         elif now - self._ended >= _SETTLED and (

@@ -214,7 +214,7 @@ class ZMQInteractiveShell(InteractiveShell):
 
     async def run_code(self, code_obj, result=None, *, async_=False):
         """Runs compiled code; an interrupt that came before it ends it here."""
-        if self.kernel.interrupts.take_early():
+        if self.kernel.interrupts.run():
             name = code_obj.co_filename
             code_obj, async_ = compile("raise KeyboardInterrupt", name, "exec"), False
         if self.kernel.link.queue:  # the value of a statement before this one
