@@ -11,6 +11,9 @@ mapfile -t c < <(printf '%s\n' "${all[@]}" | grep -E '\.[ch]$')
 ok 'the C files are found' test ${#c[@]} -gt 10
 is "$(wc -l -- "${code[@]}" | awk '$2 != "total" && $1 > 450')" '' \
     'no file is longer than 450 lines'
+is "$(for file in "${all[@]}"; do
+    [ "$(stat -c %s -- "$file")" -le 100000 ] || echo "$file"
+done)" '' 'no file is larger than 100 KB'
 is "$(grep -nE '[[:space:]]+$' -- "${text[@]}" | grep -v '^LICENSE:')" '' \
     'no line ends in spaces'
 is "$(grep -nP '^\t' -- "${c[@]}")" '' 'C is indented with spaces'

@@ -201,7 +201,7 @@ raise_files(void)
 {
     struct {
         uint64_t soft, hard;
-    } limit;
+    } limit = {0, 0};
     long r = call(__NR_prlimit64, 0, NOFILE, 0, (long)&limit, 0);
 
     if (r < 0)
@@ -298,6 +298,7 @@ kh_detach(unsigned long start, unsigned long size, int prot)
         call(__NR_madvise, (long)copy, (long)size, MADV_HUGEPAGE, 0, 0);
     if (prot & PROT_READ)
         for (i = 0; i < size / sizeof(long); i++)
+            /* NOLINTNEXTLINE(performance-no-int-to-ptr): addresses of mappings */
             ((volatile long *)copy)[i] = ((const volatile long *)start)[i];
     r = call(__NR_mprotect, (long)copy, (long)size, prot, 0, 0);
     if (r >= 0)
