@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "kernelhost/cli/http.h"
 #include "kernelhost/cli/limits.h"
 #include "kernelhost/cli/notebook.h"
 #include "kernelhost/cli/session.h"
@@ -59,6 +60,10 @@ run_code(struct kh_run *run, const char *code, size_t size, struct kh_error *err
         return KH_EXIT_SIGNAL + SIGINT;
     if (end.status == KH_CELL_ABORTED)
         return kh_fail(err, ECANCELED, "the code did not run: an earlier cell failed");
+    /* A kernel that died, or never lived, raises nothing: the reply is all there is. */
+    if (end.status == KH_CELL_ERROR &&
+        !strcmp(kh_http_text(reply, "ename"), "KernelDied"))
+        return kh_fail(err, EIO, "%s", kh_http_text(reply, "evalue"));
     return end.status == KH_CELL_OK ? KH_EXIT_OK : KH_EXIT_FAILURE;
 }
 

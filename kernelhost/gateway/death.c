@@ -5,6 +5,8 @@
 #include <string.h>
 #include <sys/wait.h>
 
+#include "protocol/link/runner.h"
+
 void
 kh_death_size(uint64_t bytes, char *out, size_t size)
 {
@@ -87,6 +89,13 @@ kh_death_text(const struct kh_death *death, char ret_text[KH_DEATH_TEXT_MAX])
         signal_text(WTERMSIG(status), ret_text, KH_DEATH_TEXT_MAX);
     else if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
         snprintf(ret_text, KH_DEATH_TEXT_MAX, "the kernel ended (exit status 0)");
+    else if (WIFEXITED(status) && WEXITSTATUS(status) == KH_RUNNER_UNFIT)
+        snprintf(
+            ret_text, KH_DEATH_TEXT_MAX,
+            "the kernel died: exit status %d (as when the image's Python has no "
+            "IPython; hint: pip install ipython matplotlib-inline in the image, or "
+            "kernelhost image build)",
+            KH_RUNNER_UNFIT);
     else if (WIFEXITED(status))
         snprintf(ret_text, KH_DEATH_TEXT_MAX, "the kernel died: exit status %d",
                  WEXITSTATUS(status));

@@ -42,6 +42,8 @@
         "TERM=xterm-256color"
 #define KH_PYTHON_ENV "MPLBACKEND=module://matplotlib_inline.backend_inline"
 #define KH_PYTHON     "/usr/bin/python3"
+/* Comes before that one, where an image has it. */
+#define KH_PYTHON_LOCAL "/usr/local/bin/python3"
 
 enum kh_init_type {
     /* gateway -> init */

@@ -72,6 +72,10 @@ enum kh_joined_type {
 /* Above, a kernel is started in the ordinary way. */
 #define KH_JOINED_MAX (64u * 1024)
 
+/* The exit status of a runner that cannot begin: the image's interpreter lacks a
+ * package that the runner stands on. The last line on its fd 2 names it. */
+#define KH_RUNNER_UNFIT 78
+
 #define KH_REPLY_ERROR 1 /* content.status is "error" */
 
 /* INTERRUPT is a signal, not a frame: init sends SIGINT to the runner's process

@@ -131,7 +131,7 @@ prepare(const struct kh_zygote *zygote, const struct kh_plan *plan, int userns,
 static void __attribute__((noreturn))
 run(const struct kh_zygote *zygote, const struct kh_plan *plan, int userns, int control)
 {
-    static char *const argv[] = {(char *)KH_PYTHON, (char *)PROGRAM, (char *)"3", NULL};
+    static char *argv[] = {(char *)KH_PYTHON, (char *)PROGRAM, (char *)"3", NULL};
     /* One thread: what a library starts as it is loaded is not there in a child. */
     static const char *const envp[] = {KH_USER_ENV,         KH_PYTHON_ENV,
                                        "OMP_NUM_THREADS=1", "OPENBLAS_NUM_THREADS=1",
@@ -141,6 +141,8 @@ run(const struct kh_zygote *zygote, const struct kh_plan *plan, int userns, int 
     int n;
 
     if (prepare(zygote, plan, userns, control, &err) == 0) {
+        if (access(KH_PYTHON_LOCAL, X_OK) == 0)
+            argv[0] = (char *)KH_PYTHON_LOCAL; /* as kernelhost-init does */
         execve(argv[0], argv, (char *const *)envp);
         kh_fail_errno(&err, "cannot run '%s'", argv[0]);
     }

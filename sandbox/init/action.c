@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/fd.h"
@@ -295,6 +296,12 @@ do_bury(struct step *step)
     kernel->grace = KH_NEVER;
     if (kh_spawn_failed(kernel->runner.error_fd, &kernel->why))
         kernel->status = COULD_NOT_START;
+    if (kernel->why.code == ENOENT && kernel->plan.hint) {
+        size_t used = strlen(kernel->why.text);
+
+        snprintf(kernel->why.text + used, sizeof(kernel->why.text) - used,
+                 " (hint: %s)", kernel->plan.hint);
+    }
     kh_fd_close(&kernel->runner.error_fd);
     for (i = 0; i < 4; i++)
         status[i] = (unsigned char)(kernel->status >> (8 * i));

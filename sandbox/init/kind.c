@@ -4,6 +4,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clean.h"
 #include "base/log.h"
@@ -16,13 +17,20 @@ struct kind {
     const char *interpreter;
     const char *directory; /* below the runners */
     char *env[3];          /* ended by NULL */
+    const char *local;     /* comes before the interpreter, if it is there */
+    const char *hint;      /* the cure when there is no interpreter */
 };
 
 /* -X and -W are left to the user's PYTHON* variables, as with any kernel.
  * PYTHONUNBUFFERED is not set: the runner flushes at the end of a cell, and a
  * write(2) for every print in a loop would cost more than the loop. */
 static const struct kind kinds[] = {
-    {"python", KH_PYTHON, "python", {(char *)KH_PYTHON_ENV}},
+    {"python",
+     KH_PYTHON,
+     "python",
+     {(char *)KH_PYTHON_ENV},
+     KH_PYTHON_LOCAL,
+     "the image has no Python: kernelhost image build makes one with it"},
 };
 
 static const char *runners_dir = KH_INIT_RUNNERS;
@@ -52,6 +60,14 @@ find(struct kh_slice name)
             !memcmp(kinds[i].name, name.data, name.size))
             return &kinds[i];
     return NULL;
+}
+
+/* An image that builds its own Python (as the official ones for Docker do) has it in
+ * /usr/local, maybe beside the distribution's. User code can put nothing there. */
+static const char *
+interpreter(const struct kind *kind)
+{
+    return access(kind->local, X_OK) == 0 ? kind->local : kind->interpreter;
 }
 
 int
@@ -88,8 +104,9 @@ kh_kind_plan(struct kh_kind_plan *ret_plan, const struct kh_slice *slices,
         return -err->code;
     }
     plan.program = kh_xasprintf("%s/%s", runners_dir, kind->directory);
+    plan.hint = kind->hint;
     plan.argv = kh_xcalloc(3, sizeof(*plan.argv));
-    plan.argv[0] = (char *)kind->interpreter;
+    plan.argv[0] = (char *)interpreter(kind);
     plan.argv[1] = plan.program;
     plan.run = (struct kh_runner_plan){.kind = kind->name,
                                        .argv = plan.argv,

@@ -15,6 +15,7 @@ void kh_kind_setup(const char *runners, bool keep_user);
 /* What a KERNEL_START asked for, checked and complete. Copied by value. */
 struct kh_kind_plan {
     struct kh_runner_plan run; /* points to the rest */
+    const char *hint;          /* when argv[0] is not there; static */
     char **argv;
     char *program; /* the runner's directory */
     char *cwd;

@@ -16,4 +16,11 @@ sys.path.remove(os.path.dirname(__file__))
 if __name__ == "__main__":
     from kernelhost_runner.runner import main
 
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except ModuleNotFoundError as error:
+        # Not of user code, which raises inside IPython: of the runner itself.
+        version = sys.version.split()[0]
+        text = f"kernelhost: Python {version} here has no package {error.name!r}\n"
+        os.write(2, text.encode())
+        sys.exit(78)  # KH_RUNNER_UNFIT
