@@ -243,7 +243,11 @@ serve_create(struct kh_broker *broker, const struct kh_broker_request *q,
         return kh_fail(&reply->error, EINVAL,
                        "that is no image name (hint: kernelhost "
                        "image ls)");
+    r = kh_image_hold(&broker->host->store, &reply->error);
+    if (r < 0)
+        return r;
     r = kh_box_create(broker->host, q->name, q->image, &q->limits, &box, &reply->error);
+    kh_image_let_go(&broker->host->store);
     if (r < 0)
         return r;
     kh_log(KH_LOG_INFO, "sandbox created name=%s id=%s pid=%d", q->name, box->id,

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 
 #include "base/fd.h"
 
@@ -16,6 +17,20 @@ is_id(const char *text)
 {
     return strlen(text) == KH_ID_TEXT - 1 &&
            strspn(text, "0123456789abcdef") == KH_ID_TEXT - 1;
+}
+
+int
+kh_image_hold(const struct kh_store *store, struct kh_error *err)
+{
+    return flock(store->images, LOCK_SH) < 0
+               ? kh_fail_errno(err, "cannot lock the images")
+               : 0;
+}
+
+void
+kh_image_let_go(const struct kh_store *store)
+{
+    flock(store->images, LOCK_UN);
 }
 
 int

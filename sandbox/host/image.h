@@ -12,6 +12,11 @@
 #include "sandbox/host/plan.h"
 #include "sandbox/host/store.h"
 
+/* From the look at a name to the record that pins its image nobody may remove it:
+ * kernelhost-image holds the same lock, for the milliseconds that a removal takes. */
+int kh_image_hold(const struct kh_store *store, struct kh_error *err);
+void kh_image_let_go(const struct kh_store *store);
+
 /* What NAME means now. -ENOENT with the cure when there is none. */
 int kh_image_find(const struct kh_store *store, const char *name,
                   char ret_id[KH_ID_TEXT], struct kh_error *err);

@@ -15,7 +15,7 @@
 #include "base/clean.h"
 #include "protocol/link/broker.h"
 
-#define KH_LAYERS_MAX 32
+#define KH_LAYERS_MAX 64
 
 struct kh_plan {
     char name[KH_NAME_SIZE];

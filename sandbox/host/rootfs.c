@@ -85,7 +85,8 @@ place_trees(const struct kh_plan *plan, const struct trees *trees, char *lower,
     for (i = 0; i < plan->layers; i++) {
         char name[16];
 
-        snprintf(name, sizeof(name), "l%d", i);
+        /* Short: fsconfig takes 255 bytes for all of them. */
+        snprintf(name, sizeof(name), "%d", i);
         r = place(trees->layer[i], name, err);
         if (r < 0)
             return r;
@@ -154,7 +155,7 @@ attach_under(int root, const char *name, int mount, struct kh_error *err)
 static int
 build(const struct kh_plan *plan, const struct trees *trees, struct kh_error *err)
 {
-    char lower[KH_LAYERS_MAX * 5];
+    char lower[256];
     AUTO_FD int root = -1, proc = -1, dev = -1;
     int r;
 
