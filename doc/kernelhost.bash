@@ -6,6 +6,11 @@ _kernelhost_names() {
     kernelhost ${1:+--state "$1"} ls --quiet 2>/dev/null </dev/null
 }
 
+# _kernelhost_images [STATE]: the images there.
+_kernelhost_images() {
+    kernelhost ${1:+--state "$1"} image ls 2>/dev/null </dev/null | awk 'NR > 1 { print $1 }'
+}
+
 _kernelhost() {
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
     local commands='serve restart upgrade create ls show rm start stop run exec connect kernel
@@ -20,7 +25,8 @@ _kernelhost() {
         --state) state=${COMP_WORDS[++i]} ;;
         --image | -i | --memory | -m | --cpus | --pids | --code | -c | --kernel | -k | \
             --output | -o | --save-dir | --cwd | -C | --env | -e | --name | --prefix | \
-            --display-name | --connection-file | -f | --to) ((i++)) ;;
+            --display-name | --connection-file | -f | --ref | --max-size | --max-entries | \
+            --timeout | --from | --packages | --requirements | --to) ((i++)) ;;
         -*) ;;
         *)
             if [ -z "$command" ]; then
@@ -39,7 +45,7 @@ _kernelhost() {
         mapfile -t COMPREPLY < <(compgen -d -- "$current")
         return
         ;;
-    --output | -o | --connection-file | -f | --to)
+    --output | -o | --connection-file | -f | --to | --packages | --requirements)
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
         return
         ;;
@@ -48,7 +54,7 @@ _kernelhost() {
         return
         ;;
     --image | -i | --memory | -m | --cpus | --pids | --code | -c | --cwd | -C | --env | -e | \
-        --name | --display-name) return ;;
+        --name | --display-name | --ref | --max-size | --max-entries | --timeout | --from) return ;;
     esac
 
     case $command in
@@ -64,7 +70,9 @@ _kernelhost() {
     'kernelspec install')
         options="--user --prefix --sys-prefix --name --display-name $limits" ;;
     'kernelspec remove') options='--user --prefix --sys-prefix' ;;
-    image) words='ls' ;;
+    image) words='ls import build rm' ;;
+    'image import') options='--ref --max-size --max-entries --timeout' ;;
+    'image build') options='--from --packages --requirements' ;;
     help) words=$commands ;;
     esac
     [ "$command" != kernel ] || options+=' --connection-file'
@@ -73,6 +81,11 @@ _kernelhost() {
         words=$(_kernelhost_names "$state")
         ;;
     esac
+    case $command:$arguments in
+    'image import:0') [[ $current = -* ]] || mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
+    'image rm:'*) words=$(_kernelhost_images "$state") ;;
+    esac
+    [ ${#COMPREPLY[@]} = 0 ] || return
     case $current in
     -*) mapfile -t COMPREPLY < <(compgen -W "$options $every" -- "$current") ;;
     *) mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current") ;;

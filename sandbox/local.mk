@@ -1,8 +1,44 @@
 # sandbox/: kernelhostd, kernelhost-init, the runners, images.
 
-# The image store's tools are run from the source tree.
-EXTRA_DIST += sandbox/image/build sandbox/image/default.packages \
-	sandbox/image/finish sandbox/image/store.sh
+# Images. The scripts run from the source tree too.
+imagedir = $(pkglibexecdir)/image
+dist_image_SCRIPTS = sandbox/image/build sandbox/image/extend \
+	sandbox/image/finish
+dist_image_DATA = sandbox/image/default.packages sandbox/image/store.sh
+
+# kernelhost-image: the operator's, owns the store. kernelhost-import: confined, reads
+# what is foreign; only it links libarchive and jansson.
+noinst_LIBRARIES += libimage.a libimport.a
+libimage_a_SOURCES = \
+	sandbox/image/below.h \
+	sandbox/image/digest.c sandbox/image/digest.h \
+	sandbox/image/helper.c sandbox/image/helper.h \
+	sandbox/image/import.c sandbox/image/import.h \
+	sandbox/image/list.c sandbox/image/list.h \
+	sandbox/image/path.c sandbox/image/path.h \
+	sandbox/image/progress.c sandbox/image/progress.h \
+	sandbox/image/recipe.c sandbox/image/recipe.h \
+	sandbox/image/remove.c sandbox/image/remove.h \
+	sandbox/image/seal.c sandbox/image/seal.h \
+	sandbox/image/shelf.c sandbox/image/shelf.h \
+	sandbox/image/view.c sandbox/image/view.h \
+	sandbox/image/wire.h
+libimage_a_CFLAGS = $(AM_CFLAGS) $(CRYPTO_CFLAGS)
+libimport_a_SOURCES = \
+	sandbox/image/fit.c sandbox/image/fit.h \
+	sandbox/image/jail.c sandbox/image/jail.h \
+	sandbox/image/manifest.c sandbox/image/manifest.h \
+	sandbox/image/source.c sandbox/image/source.h \
+	sandbox/image/stream.c sandbox/image/stream.h \
+	sandbox/image/unpack.c sandbox/image/unpack.h sandbox/image/unpack_directory.c
+libimport_a_CFLAGS = $(AM_CFLAGS) $(ARCHIVE_CFLAGS) $(JANSSON_CFLAGS) $(SECCOMP_CFLAGS)
+pkglibexec_PROGRAMS += kernelhost-image kernelhost-import
+kernelhost_image_SOURCES = sandbox/image/main.c
+kernelhost_image_LDADD = libimage.a libhost.a liblink.a libbase.a $(CRYPTO_LIBS)
+kernelhost_import_SOURCES = sandbox/image/import_main.c
+kernelhost_import_CFLAGS = $(AM_CFLAGS) $(ARCHIVE_CFLAGS)
+kernelhost_import_LDADD = libimport.a libimage.a libbase.a $(ARCHIVE_LIBS) \
+	$(JANSSON_LIBS) $(CRYPTO_LIBS) $(SECCOMP_LIBS)
 
 noinst_LIBRARIES += libhost.a
 libhost_a_SOURCES = \

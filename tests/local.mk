@@ -92,6 +92,22 @@ EXTRA_DIST += tests/data/seccomp tests/escape
 tests_unit_test_filter_SOURCES = tests/unit/test_filter.c tests/unit/cbpf.h
 tests_unit_test_filter_LDADD = libhost.a liblink.a libbase.a $(SECCOMP_LIBS)
 
+# Images: what reads foreign names and JSON; trees.
+IMAGE_TESTS = tests/unit/test_image_manifest tests/unit/test_image_path \
+	tests/unit/test_image_tree
+IMAGE_TEST_LIBS = libimport.a libimage.a libhost.a liblink.a libbase.a $(ARCHIVE_LIBS) \
+	$(JANSSON_LIBS) $(CRYPTO_LIBS) $(SECCOMP_LIBS)
+check_PROGRAMS += $(IMAGE_TESTS)
+TESTS += $(IMAGE_TESTS)
+
+tests_unit_test_image_manifest_SOURCES = tests/unit/test_image_manifest.c
+tests_unit_test_image_manifest_LDADD = $(IMAGE_TEST_LIBS)
+tests_unit_test_image_path_SOURCES = tests/unit/test_image_path.c
+tests_unit_test_image_path_LDADD = $(IMAGE_TEST_LIBS)
+tests_unit_test_image_tree_SOURCES = tests/unit/test_image_tree.c
+tests_unit_test_image_tree_CFLAGS = $(AM_CFLAGS) $(ARCHIVE_CFLAGS)
+tests_unit_test_image_tree_LDADD = $(IMAGE_TEST_LIBS)
+
 # The command line.
 CLI_TESTS = tests/unit/test_cli_links tests/unit/test_cli_notebook \
 	tests/unit/test_cli_option tests/unit/test_cli_text
@@ -121,8 +137,10 @@ FUZZ_TARGETS = \
 	tests/fuzz/fuzz_connfile \
 	tests/fuzz/fuzz_frame \
 	tests/fuzz/fuzz_header \
+	tests/fuzz/fuzz_image_path \
 	tests/fuzz/fuzz_json \
 	tests/fuzz/fuzz_limits \
+	tests/fuzz/fuzz_manifest \
 	tests/fuzz/fuzz_merge \
 	tests/fuzz/fuzz_mime64 \
 	tests/fuzz/fuzz_notebook \
@@ -176,6 +194,12 @@ tests_fuzz_fuzz_limits_SOURCES = tests/fuzz/fuzz_limits.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_limits_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
 tests_fuzz_fuzz_limits_LDADD = $(GATEWAY_TEST_LIBS)
 tests_fuzz_fuzz_limits_LDFLAGS = $(LINK_FUZZ)
+tests_fuzz_fuzz_image_path_SOURCES = tests/fuzz/fuzz_image_path.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_image_path_LDADD = $(IMAGE_TEST_LIBS)
+tests_fuzz_fuzz_image_path_LDFLAGS = $(LINK_FUZZ)
+tests_fuzz_fuzz_manifest_SOURCES = tests/fuzz/fuzz_manifest.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_manifest_LDADD = $(IMAGE_TEST_LIBS)
+tests_fuzz_fuzz_manifest_LDFLAGS = $(LINK_FUZZ)
 tests_fuzz_fuzz_merge_SOURCES = tests/fuzz/fuzz_merge.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_merge_LDADD = libinit.a liblink.a libbase.a
 tests_fuzz_fuzz_merge_LDFLAGS = $(LINK_FUZZ)
@@ -278,6 +302,7 @@ EXTRA_DIST += tests/data/notebooks tests/system/api.py tests/system/notebooks.py
 	tests/system/test_cli.py tests/system/test_cli_errors.py \
 	tests/system/test_zygote.py tests/system/test_spares.py tests/system/test_clients.py \
 	tests/system/test_death.py tests/system/test_host.py \
+	tests/archives.py tests/system/test_image_import.py \
 	tests/system/test_kernel_test.py tests/system/test_managers.py \
 	tests/system/test_notebooks.py tests/system/test_output.py
 

@@ -85,7 +85,26 @@ const struct kh_command kh_commands[] = {
     {"kernelspec remove", "NAME [--user | --prefix DIR | --sys-prefix]",
      "remove a kernelspec that install made", NULL, kh_options_kernelspec_remove, 1, 1,
      0, 0, kh_cmd_kernelspec_remove},
-    {"image ls", "", "list the images", NULL, NO_OPTIONS, 0, 0, 0, 0, kh_cmd_image_ls},
+    {"image ls", "", "list the images",
+     "With their sizes, layers and the kernels they can run. Needs no host.",
+     NO_OPTIONS, 0, 0, 0, 0, kh_cmd_image_ls},
+    {"image import",
+     "ARCHIVE NAME [--ref NAME] [--max-size SIZE] [--max-entries N] [--timeout "
+     "SECONDS]",
+     "make an image of a container image or a root filesystem",
+     "ARCHIVE is a tar of docker save, the directory or tar of an OCI layout, or a "
+     "tar\n"
+     "of a root filesystem (docker export); gzip, xz and zstd are understood.",
+     kh_options_image_import, 2, 2, 0, 0, kh_cmd_image_import},
+    {"image build", "NAME [--from IMAGE] [--packages FILE] [--requirements FILE]",
+     "build an image: Debian, Python and what you add",
+     "Adds the packages in the files to IMAGE, which was built here (default); "
+     "without\n"
+     "files it builds the default image anew, with mmdebstrap. Needs the network.",
+     kh_options_image_build, 1, 1, 0, 0, kh_cmd_image_build},
+    {"image rm", "NAME...", "remove images and the layers that nothing else needs",
+     "Refused while a sandbox needs the image.", NO_OPTIONS, 1, ANY, 0, 0,
+     kh_cmd_image_rm},
     {"doctor", "", "tell whether this machine can run sandboxes",
      "One line a fact: ok, warn or fail, and the cure. Fails when a fact does.",
      NO_OPTIONS, 0, 0, 0, KH_COMMAND_ANYONE, kh_cmd_doctor},

@@ -10,6 +10,7 @@ base               | base/
 protocol/link      | base/ protocol/link/
 protocol/jupyter   | base/ protocol/link/frame.h protocol/jupyter/ | jansson.h openssl/
 sandbox/host       | base/ protocol/link/ sandbox/host/ | seccomp.h sys/capability.h
+sandbox/image      | base/ protocol/link/ sandbox/host/ sandbox/image/ | archive.h archive_entry.h jansson.h openssl/ seccomp.h
 sandbox/init       | base/ protocol/link/ sandbox/init/
 sandbox/runner     | base/ protocol/link/ sandbox/runner/
 kernelhost/gateway | base/ protocol/ kernelhost/gateway/ kernelhost/http/ | czmq.h zmq.h uv.h jansson.h openssl/ seccomp.h
@@ -17,7 +18,7 @@ kernelhost/http    | base/ protocol/ kernelhost/gateway/ kernelhost/http/ | micr
 kernelhost/cli     | base/ protocol/ kernelhost/cli/ | curl/ jansson.h
 '
 libraries='czmq.h zmq.h uv.h jansson.h openssl/ microhttpd.h curl/ seccomp.h sys/capability.h
-sqlite3.h wslay/ archive.h'
+sqlite3.h wslay/ archive.h archive_entry.h'
 
 # starts_with TEXT PREFIX...
 starts_with() {

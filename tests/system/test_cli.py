@@ -53,7 +53,8 @@ def objects(host):
        f"and what it uses: {shown['usage']}")
     names = [i["name"] for i in host.json("image", "ls")]
     equal(sorted(names), ["default", "peer"], "image ls --json lists the images")
-    equal(host.cli("image", "ls").stdout.split(), ["NAME", *names], "image ls")
+    lines = host.cli("image", "ls").stdout.splitlines()
+    equal([line.split()[0] for line in lines], ["NAME", *names], "image ls")
     equal(host.cli("rm", made, "small").returncode, 0, "rm removes several")
     equal(host.cli("ls", "-q").stdout, "mybox\n", "and they are gone")
 

@@ -183,9 +183,11 @@ def not_root(host):
 def no_host():
     host = Host("empty", images=False)
     for words in ("ls", "show x", "create x", "rm x", "run x -c 1", "exec x -- true",
-                  "connect x", "image ls", "kernel -f weak.json", "start x", "stop x"):
+                  "connect x", "kernel -f weak.json", "start x", "stop x"):
         one_clear_line(call(host, words), f"{words} without a host", NO_HOST,
                        f"{host.state} hint serve")
+    got = call(host, "image ls --json")
+    equal((got.returncode, got.stdout), (0, "[]\n"), "image ls needs no host")
     equal(sorted(os.listdir(host.state)), ["layers"], "and nothing was made")
     host.start()
     one_clear_line(call(host, "create x"), "create without an image", NOT_FOUND,
