@@ -119,6 +119,7 @@ dist_zygotepackage_DATA = \
 	sandbox/runner/zygote/kernelhost_zygote/__init__.py \
 	sandbox/runner/zygote/kernelhost_zygote/claim.py \
 	sandbox/runner/zygote/kernelhost_zygote/detach.py \
+	sandbox/runner/zygote/kernelhost_zygote/immortal.py \
 	sandbox/runner/zygote/kernelhost_zygote/native.py \
 	sandbox/runner/zygote/kernelhost_zygote/preload.py \
 	sandbox/runner/zygote/kernelhost_zygote/zygote.py

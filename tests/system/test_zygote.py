@@ -58,7 +58,9 @@ def joined(host, name):
 
 
 def look(host, name, preloaded):
-    code = LOOK.replace("PRELOADED", repr(preloaded)) + "print(look())"
+    # The profile's directories are made beside the first cell.
+    code = "import time; time.sleep(0.3)" + LOOK + "print(look())"
+    code = code.replace("PRELOADED", repr(preloaded))
     return json.loads(value(host, name, code))
 
 

@@ -44,7 +44,7 @@ class Runner:
         self.link.wake = self.inbox.wake
         self.origin = Origin()
         self.output = Output(self.link, self.origin, self.inbox.alarm)
-        self.application = None
+        self.application = self._info = None
         self._selector = self._loop = None
         self._context = contextvars.copy_context()
         self._libc_flush = None
@@ -82,7 +82,9 @@ class Runner:
         """What READY tells."""
         from . import requests
 
-        return packing.pack(requests.kernel_info(self.application.kernel))
+        if self._info is None:
+            self._info = packing.pack(requests.kernel_info(self.application.kernel))
+        return self._info
 
     def ready(self):
         """Says READY."""

@@ -9,5 +9,6 @@ what it has, and is its runner. Standard library and the image's packages only.
     preload   the imports, the shell, the warm-up cell, the state to fork from
     native    join.so, through ctypes
     detach    file mappings made anonymous
+    immortal  objects that children do not count
     claim     the child waits for a kernel to be; whether it may serve it
 """

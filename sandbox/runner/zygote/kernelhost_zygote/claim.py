@@ -6,9 +6,10 @@ working directory with the name of one that is imported already), it executes
 Python: the same process, the same descriptors, only slower.
 """
 
+import _thread
 import array
-import glob
 import os
+import select
 import site
 import socket
 import struct
@@ -16,6 +17,8 @@ import sys
 import time
 
 from kernelhost_runner import frame
+
+from .preload import rehearse
 
 START = 33  # KH_JOINED_START
 PYTHON = "/usr/bin/python3"
@@ -29,6 +32,8 @@ _READ_ONCE = (
 # Set by kernelhostd for the imports only, so that no library starts threads.
 ONE_THREAD = "OMP_NUM_THREADS OPENBLAS_NUM_THREADS MKL_NUM_THREADS".split()
 
+_SOON = 50  # ms
+
 _remembered = {}
 
 
@@ -40,11 +45,20 @@ def remember(runner, built):
     directories += [*site.getsitepackages(), site.getusersitepackages()]
     tops = {name.partition(".")[0] for name in set(sys.modules) - built}
     _remembered.update(
-        directories={path: _stamp(path) for path in directories},
+        directories={path: _stamp(path) for path in directories if _may_change(path)},
         names=tops - {name.partition(".")[0] for name in built},
         environment={k: v for k, v in os.environ.items() if k not in ONE_THREAD},
         profile=application.profile_dir,
     )
+
+
+def _may_change(path):
+    """Whether a user inside could change what is there: we are that user here."""
+    while path != "/":
+        if os.access(path, os.W_OK):
+            return True
+        path = os.path.dirname(path)
+    return False
 
 
 def _stamp(path):
@@ -59,6 +73,9 @@ def wait(runner, fd):
     init = socket.socket(fileno=fd)
     _use_null()
     sys.argv = [RUNNER]
+    if early := not _comes_soon(init):
+        _make_profile()
+        rehearse(runner)
     start, fds = _receive(init)
     if start is None:
         return 0
@@ -82,10 +99,19 @@ def wait(runner, fd):
         os.execve(PYTHON, [PYTHON, RUNNER], environment)
     os.close(errors)
     _be(runner, environment)
+    if not early:  # beside the first cell: it takes longer than that
+        _thread.start_new_thread(_make_profile, ())
     runner.attach(sock)
     runner.ready()
     runner.run()
     return 0
+
+
+def _comes_soon(init):
+    """Whether somebody waits for us; else there is time to prepare."""
+    poll = select.poll()
+    poll.register(init, select.POLLIN)
+    return bool(poll.poll(_SOON))
 
 
 def _use_null():
@@ -141,14 +167,22 @@ def _differs(environment, cwd):
 def _has_profile():
     """Whether somebody has configured IPython in this sandbox."""
     place = _remembered["profile"].location
-    return bool(
-        glob.glob(f"{place}/*config.*") or glob.glob(f"{place}/startup/*.[pi]*")
+    try:
+        files = os.listdir(place)
+        scripts = os.listdir(f"{place}/startup")
+    except OSError:
+        return False
+    return any("config." in name for name in files) or any(
+        name != "README" for name in scripts
     )
 
 
 def _be(runner, environment):
-    os.environ.clear()
-    os.environ.update(environment)
+    for name in os.environ.keys() - environment.keys():
+        del os.environ[name]
+    for name, value in environment.items():
+        if os.environ.get(name) != value:
+            os.environ[name] = value
     if "TZ" in environment:
         time.tzset()
     if "numpy.random" in sys.modules:
@@ -159,6 +193,10 @@ def _be(runner, environment):
     shell.history_manager.dir_hist[:] = [shell.starting_dir]
     if name := environment.get("JPY_SESSION_NAME"):
         shell.user_ns["__session__"] = name
+
+
+def _make_profile():
+    """The directories that IPython makes as it starts."""
     try:
         os.makedirs(_remembered["profile"].location, exist_ok=True)
         _remembered["profile"].check_dirs()
