@@ -53,9 +53,10 @@ kernelhost/cli/logo.c: $(cli_logos) kernelhost/local.mk
 # The gateway: everything but main.c is a library, so that tests reach it.
 noinst_LIBRARIES += libgateway.a
 gateway_cflags = $(AM_CFLAGS) $(ZMQ_CFLAGS) $(UV_CFLAGS) $(JANSSON_CFLAGS) \
-	$(CRYPTO_CFLAGS) $(MHD_CFLAGS) $(SECCOMP_CFLAGS)
+	$(CRYPTO_CFLAGS) $(MHD_CFLAGS) $(SECCOMP_CFLAGS) $(SQLITE_CFLAGS)
 gateway_libs = libgateway.a libjupyter.a liblink.a libbase.a $(ZMQ_LIBS) \
-	$(UV_LIBS) $(JANSSON_LIBS) $(CRYPTO_LIBS) $(MHD_LIBS) $(SECCOMP_LIBS) -lm
+	$(UV_LIBS) $(JANSSON_LIBS) $(CRYPTO_LIBS) $(MHD_LIBS) $(SECCOMP_LIBS) \
+	$(SQLITE_LIBS) -lm -lpthread
 libgateway_a_CFLAGS = $(gateway_cflags)
 libgateway_a_SOURCES = \
 	kernelhost/gateway/base64.c kernelhost/gateway/base64.h \
@@ -65,6 +66,8 @@ libgateway_a_SOURCES = \
 	kernelhost/gateway/coalesce.c kernelhost/gateway/coalesce.h \
 	kernelhost/gateway/confine.c kernelhost/gateway/confine.h \
 	kernelhost/gateway/connect.c \
+	kernelhost/gateway/database.c kernelhost/gateway/database.h \
+	kernelhost/gateway/database_own.h kernelhost/gateway/database_sql.c \
 	kernelhost/gateway/death.c kernelhost/gateway/death.h \
 	kernelhost/gateway/entries.c \
 	kernelhost/gateway/exec.c kernelhost/gateway/exec.h \
@@ -79,7 +82,13 @@ libgateway_a_SOURCES = \
 	kernelhost/gateway/link.c kernelhost/gateway/link.h \
 	kernelhost/gateway/loop.c kernelhost/gateway/loop.h \
 	kernelhost/gateway/message.c kernelhost/gateway/message.h \
+	kernelhost/gateway/ledger.c kernelhost/gateway/ledger.h \
+	kernelhost/gateway/ledger_connections.c kernelhost/gateway/ledger_own.h \
+	kernelhost/gateway/ledger_requests.c \
 	kernelhost/gateway/plug.c kernelhost/gateway/plug.h \
+	kernelhost/gateway/position.h \
+	kernelhost/gateway/written.c kernelhost/gateway/written.h \
+	kernelhost/gateway/zmtp.c kernelhost/gateway/zmtp.h \
 	kernelhost/gateway/publish.c \
 	kernelhost/gateway/registry.c kernelhost/gateway/registry.h \
 	kernelhost/gateway/request.c kernelhost/gateway/request.h \

@@ -1,0 +1,89 @@
+/* database: what must outlive the machine's restart, in SQLite.
+ *
+ * Sandboxes with their owner, kernels with their ids, and where kernels are bound,
+ * with the keys. kernelhostd decides what exists; this adds what it does not know.
+ * One file in a directory of our own (0700), write-ahead log, synchronous FULL. All
+ * writing is done by a thread: what came while it was busy goes into one transaction.
+ * Nobody waits for it but who asked to be told.
+ *
+ * A file that is damaged, or of a later version, is set aside, and a new one begun;
+ * one that cannot be opened or written is an error for who wants to be told, and for
+ * nobody else. Never does the program end, or not start, because of it.
+ */
+#ifndef KH_GATEWAY_DATABASE_H
+#define KH_GATEWAY_DATABASE_H
+
+#include <stdbool.h>
+
+#include "kernelhost/gateway/loop.h"
+#include "protocol/jupyter/connfile.h"
+#include "protocol/jupyter/uuid.h"
+#include "protocol/link/broker.h"
+
+#define KH_DATABASE_FILE    "registry.db"
+#define KH_DATABASE_OWNER   "local" /* until there are others */
+#define KH_DATABASE_WAITING 100000u /* writes that may wait */
+#define KH_PREFIX_SIZE      32
+#define KH_KIND_SIZE        33
+
+struct kh_database;
+
+struct kh_row_sandbox {
+    uint8_t id[KH_ID_SIZE];
+    char name[KH_NAME_SIZE];
+    char image[KH_IMAGE_NAME_SIZE];
+    uint64_t created;
+};
+
+struct kh_row_kernel {
+    uint8_t sandbox[KH_ID_SIZE];
+    char id[KH_UUID_SIZE];
+    uint32_t number;
+    char kind[KH_KIND_SIZE];
+    bool owned; /* by a launcher */
+};
+
+struct kh_row_binding {
+    char kernel[KH_UUID_SIZE];
+    struct kh_connfile file;
+    char prefix[KH_PREFIX_SIZE]; /* ipc: where the sockets are */
+    bool published;              /* a connection file of ours tells of it */
+};
+
+/* ERR is NULL when it is on the disk. */
+typedef void kh_database_fn(void *arg, const struct kh_error *err);
+
+/* Opens the database in DIR (a path that is used as it is). Never fails: without DIR
+ * (NULL), or when it cannot be opened, nothing is kept. */
+struct kh_database *kh_database_open(struct kh_loop *loop, const char *dir);
+
+/* Writes what waits, tells who waits for it, and ends. */
+void kh_database_close(struct kh_database *database);
+
+/* What it held when it was opened: by index, until NULL. */
+const struct kh_row_sandbox *kh_database_sandbox(const struct kh_database *database,
+                                                 size_t index);
+const struct kh_row_kernel *kh_database_kernel(const struct kh_database *database,
+                                               size_t index);
+const struct kh_row_binding *kh_database_binding(const struct kh_database *database,
+                                                 size_t index);
+void kh_database_loaded(struct kh_database *database); /* it is not needed any more */
+
+/* Adds or replaces. */
+void kh_database_put_sandbox(struct kh_database *database,
+                             const struct kh_row_sandbox *row);
+void kh_database_put_kernel(struct kh_database *database,
+                            const struct kh_row_kernel *row);
+void kh_database_put_binding(struct kh_database *database,
+                             const struct kh_row_binding *row);
+
+/* Drops it, and what belongs to it. */
+void kh_database_drop_sandbox(struct kh_database *database,
+                              const uint8_t id[KH_ID_SIZE]);
+void kh_database_drop_kernel(struct kh_database *database, const char *id);
+
+/* Calls FN, once and maybe at once, when everything put before is on the disk or
+ * could not be written. */
+void kh_database_sync(struct kh_database *database, kh_database_fn *fn, void *arg);
+
+#endif
