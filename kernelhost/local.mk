@@ -82,11 +82,15 @@ libgateway_a_SOURCES = \
 	kernelhost/gateway/link.c kernelhost/gateway/link.h \
 	kernelhost/gateway/loop.c kernelhost/gateway/loop.h \
 	kernelhost/gateway/message.c kernelhost/gateway/message.h \
+	kernelhost/gateway/inherit.c \
 	kernelhost/gateway/ledger.c kernelhost/gateway/ledger.h \
 	kernelhost/gateway/ledger_connections.c kernelhost/gateway/ledger_own.h \
 	kernelhost/gateway/ledger_requests.c \
 	kernelhost/gateway/plug.c kernelhost/gateway/plug.h \
 	kernelhost/gateway/position.h \
+	kernelhost/gateway/rebind.c kernelhost/gateway/rebind.h \
+	kernelhost/gateway/recover.c kernelhost/gateway/recover.h \
+	kernelhost/gateway/settle.c \
 	kernelhost/gateway/written.c kernelhost/gateway/written.h \
 	kernelhost/gateway/zmtp.c kernelhost/gateway/zmtp.h \
 	kernelhost/gateway/publish.c \
@@ -97,6 +101,7 @@ libgateway_a_SOURCES = \
 	kernelhost/gateway/sandbox_frames.c kernelhost/gateway/sandbox_list.c \
 	kernelhost/gateway/sandbox_own.h \
 	kernelhost/gateway/peers.c kernelhost/gateway/peers.h \
+	kernelhost/gateway/peers_noted.c kernelhost/gateway/peers_own.h \
 	kernelhost/gateway/submit.c \
 	kernelhost/gateway/tally.c kernelhost/gateway/tally.h \
 	kernelhost/http/answer.c \

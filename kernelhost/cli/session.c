@@ -1,6 +1,7 @@
 #include "kernelhost/cli/session.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -15,7 +16,9 @@
 
 /* Signals are blocked meanwhile: a host that hangs must not hold the user. */
 #define INTERRUPT_MS 15000
-#define NOTICE_S     1 /* of silence before the user is told what is waited for */
+#define RETRY_MS     50
+#define RETRIES      1200 /* a minute */
+#define NOTICE_S     1    /* of silence before the user is told what is waited for */
 
 struct kh_session {
     const struct kh_cli *cli;
@@ -34,8 +37,13 @@ struct cell {
     kh_message_fn *message;
     void *arg;
     struct kh_cell_end end;
-    bool begun; /* the kernel has taken it up */
-    bool told;  /* that it waits behind other code */
+    char request[33]; /* what we call it, to ask for the rest if the host goes away */
+    char cursor[21];  /* of the last line that came; "": none yet */
+    bool idle;        /* that was the last one */
+    bool broken;      /* the host went away meanwhile */
+    bool waits;       /* the user was told of it */
+    bool begun;       /* the kernel has taken it up */
+    bool told;        /* that it waits behind other code */
     bool replied;
 };
 
@@ -255,6 +263,18 @@ note_kernel(struct kh_session *s)
         s->kernel = kh_xstrdup(id);
 }
 
+static void
+note_place(struct cell *cell, const json_t *line, const char *type,
+           const json_t *content)
+{
+    const char *cursor = kh_http_text(line, "cursor");
+
+    if (*cursor && strlen(cursor) < sizeof(cell->cursor))
+        memcpy(cell->cursor, cursor, strlen(cursor) + 1);
+    cell->idle = !strcmp(type, "status") &&
+                 !strcmp(kh_http_text(content, "execution_state"), "idle");
+}
+
 static int
 on_line(json_t *line, const char *text, size_t size, void *arg, struct kh_error *err)
 {
@@ -267,6 +287,7 @@ on_line(json_t *line, const char *text, size_t size, void *arg, struct kh_error 
     if (!json_is_object(content) || !*type)
         return kh_fail(err, EBADMSG, "the host sent a line that is no Jupyter message");
     note_kernel(cell->session);
+    note_place(cell, line, type, content);
     cell->begun = true; /* the first line says that the kernel is busy with it */
     if (!strcmp(type, "execute_reply"))
         take_reply(cell, content);
@@ -275,11 +296,13 @@ on_line(json_t *line, const char *text, size_t size, void *arg, struct kh_error 
 }
 
 static int
-make_body(const struct kh_session *s, json_t *code, bool stop_on_error,
-          json_t **ret_body, struct kh_error *err)
+make_body(const struct cell *cell, json_t *code, bool stop_on_error, json_t **ret_body,
+          struct kh_error *err)
 {
+    const struct kh_session *s = cell->session;
     json_t *body =
-        json_pack("{s:O, s:b}", "code", code, "stop_on_error", stop_on_error);
+        json_pack("{s:O, s:b, s:s, s:s}", "code", code, "stop_on_error", stop_on_error,
+                  "request", cell->request, "cursor", cell->cursor);
 
     *ret_body = body;
     if (s->kernel)
@@ -290,15 +313,66 @@ make_body(const struct kh_session *s, json_t *code, bool stop_on_error,
 }
 
 static int
-stream(struct cell *cell, const char *path, json_t *code, bool stop_on_error,
-       const struct kh_http_watch *watches, unsigned count, struct kh_error *err)
+stream_once(struct cell *cell, const char *path, json_t *code, bool stop_on_error,
+            const struct kh_http_watch *watches, unsigned count, struct kh_error *err)
 {
     AUTO_JSON json_t *body = NULL;
-    int r = make_body(cell->session, code, stop_on_error, &body, err);
+    int r = make_body(cell, code, stop_on_error, &body, err);
 
     return r < 0 ? r
                  : kh_http_stream(cell->session->http, path, body, watches, count,
                                   on_line, cell, err);
+}
+
+/* Between two tries. Returns what a watch returned. */
+static int
+pause_for_host(struct cell *cell, const struct kh_http_watch *watches, unsigned tries,
+               struct kh_error *err)
+{
+    struct pollfd signals = {.fd = watches[0].fd, .events = POLLIN};
+
+    if (tries * RETRY_MS > NOTICE_S * 1000 && !cell->waits) {
+        cell->waits = true;
+        fputs("kernelhost: the host went away; the code goes on, and what it prints "
+              "follows when the host is back\n",
+              stderr);
+    }
+    return poll(&signals, 1, RETRY_MS) == 1 ? watches[0].ready(signals.fd, cell, err)
+                                            : 0;
+}
+
+/* A host that goes away and comes back within RETRIES gives the rest. */
+static int
+stream(struct cell *cell, const char *path, json_t *code, bool stop_on_error,
+       const struct kh_http_watch *watches, unsigned count, struct kh_error *err)
+{
+    unsigned tries = 0;
+    int r, left = 0;
+
+    for (;;) {
+        r = stream_once(cell, path, code, stop_on_error, watches, count, err);
+        if (cell->idle && cell->replied && r == -ECONNRESET)
+            return 0;
+        if (r == -ECONNRESET)
+            cell->broken = true;
+        if (!cell->broken || (r != -ECONNRESET && r != -EHOSTDOWN) ||
+            tries++ == RETRIES)
+            return r;
+        left = pause_for_host(cell, watches, tries, err);
+        if (left)
+            return left;
+    }
+}
+
+static void
+name_request(struct cell *cell)
+{
+    unsigned char bytes[16];
+    size_t i;
+
+    kh_random(bytes, sizeof(bytes));
+    for (i = 0; i < sizeof(bytes); i++)
+        snprintf(cell->request + 2 * i, 3, "%02x", bytes[i]);
 }
 
 /* The first kernel may be dead for good (a conflict): then another one is looked for,
@@ -317,6 +391,7 @@ kh_session_execute(struct kh_session *s, const char *code, size_t size,
     AUTO_JSON json_t *text = json_stringn(code, size);
     int r;
 
+    name_request(&cell);
     if (!text)
         return kh_fail(err, EINVAL, "the code is not UTF-8 text");
     if (timer < 0 || timerfd_settime(timer, 0, &notice, NULL) < 0)

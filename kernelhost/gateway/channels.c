@@ -11,6 +11,7 @@
 #include "base/clean.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "kernelhost/gateway/peers.h"
 #include "kernelhost/gateway/plug.h"
 
 #define LINGER_MS         1000
@@ -62,9 +63,12 @@ count_fault(struct kh_channels *channels, enum kh_channel channel,
 }
 
 static bool
-on_request(struct kh_channels *channels, enum kh_channel channel,
+on_request(struct kh_channels *channels, enum kh_channel channel, int fd,
            const struct kh_slice *frames, size_t count)
 {
+    struct kh_route_mark from = {
+        .fd = fd,
+        .birth = kh_peers_birth(kh_plug_connections(channels->plug[channel]), fd)};
     struct kh_error why = {0};
     enum kh_wire_fault fault = KH_WIRE_TOO_LARGE;
     struct kh_wire wire;
@@ -77,7 +81,7 @@ on_request(struct kh_channels *channels, enum kh_channel channel,
     if (fault != KH_WIRE_OK)
         count_fault(channels, channel, fault, &why);
     else
-        channels->events.request(channels->events.arg, channel, &wire);
+        channels->events.request(channels->events.arg, channel, &wire, &from);
     return fault == KH_WIRE_OK;
 }
 
@@ -94,7 +98,8 @@ on_subscription(struct kh_channels *channels, const struct kh_slice *frame)
 }
 
 static bool
-on_message(struct kh_plug *plug, void *arg, const struct kh_slice *frames, size_t count)
+on_message(struct kh_plug *plug, void *arg, int fd, const struct kh_slice *frames,
+           size_t count)
 {
     struct kh_channels *channels = arg;
     int channel = 0;
@@ -102,10 +107,18 @@ on_message(struct kh_plug *plug, void *arg, const struct kh_slice *frames, size_
     while (channels->plug[channel] != plug)
         channel++;
     if (channel != KH_CHANNEL_IOPUB)
-        return on_request(channels, (enum kh_channel)channel, frames, count);
+        return on_request(channels, (enum kh_channel)channel, fd, frames, count);
     if (count == 1)
         on_subscription(channels, frames);
     return false;
+}
+
+static void
+on_joined(void *arg)
+{
+    struct kh_channels *channels = arg;
+
+    channels->events.joined(channels->events.arg);
 }
 
 static void
@@ -128,12 +141,16 @@ on_cut(void *arg, const char *why)
 
 struct kh_channels *
 kh_channels_new(struct kh_loop *loop, struct kh_heart *heart, const char *name,
-                const char *scheme, struct kh_slice key,
-                const struct kh_channels_events *events, struct kh_error *err)
+                const char *scheme, struct kh_slice key, struct kh_ledger *ledger,
+                uint32_t index, const struct kh_channels_events *events,
+                struct kh_error *err)
 {
     struct kh_channels *channels = kh_xcalloc(1, sizeof(*channels));
-    struct kh_plug_events plug_events = {
-        .message = on_message, .moved = on_moved, .cut = on_cut, .arg = channels};
+    struct kh_plug_events plug_events = {.message = on_message,
+                                         .joined = on_joined,
+                                         .moved = on_moved,
+                                         .cut = on_cut,
+                                         .arg = channels};
     size_t i;
     bool good;
 
@@ -145,12 +162,21 @@ kh_channels_new(struct kh_loop *loop, struct kh_heart *heart, const char *name,
     for (i = 0; i < PLUGS && good; i++) {
         channels->plug[i] = kh_plug_new(loop, &kinds[i], &plug_events, err);
         good = channels->plug[i];
+        if (good && ledger && index < KH_LEDGER_KERNELS)
+            kh_peers_note(kh_plug_connections(channels->plug[i]), ledger,
+                          kh_channels_tag(index, (enum kh_channel)i));
     }
     if (!good) {
         kh_channels_free(channels);
         return NULL;
     }
     return channels;
+}
+
+void
+kh_channels_told(struct kh_channels *channels, uint64_t position)
+{
+    kh_plug_tell(channels->plug[KH_CHANNEL_IOPUB], position);
 }
 
 void
@@ -305,7 +331,8 @@ kh_channels_send(struct kh_channels *channels, const struct kh_message *message,
     r = kh_wire_compose(&wire, channels->signer, &out, err);
     if (r < 0)
         return r;
-    return kh_plug_send(channels->plug[message->channel], out.frame, out.count, err);
+    return kh_plug_send(channels->plug[message->channel], out.frame, out.count,
+                        message->position, err);
 }
 
 void
@@ -348,4 +375,51 @@ unsigned
 kh_channels_peers(const struct kh_channels *channels)
 {
     return kh_plug_peers(channels->plug[KH_CHANNEL_IOPUB]);
+}
+
+unsigned
+kh_channels_subscribers(const struct kh_channels *channels)
+{
+    return kh_peers_subscribers(kh_plug_connections(channels->plug[KH_CHANNEL_IOPUB]));
+}
+
+unsigned
+kh_channels_askers(const struct kh_channels *channels)
+{
+    return kh_plug_peers(channels->plug[KH_CHANNEL_SHELL]) +
+           kh_plug_peers(channels->plug[KH_CHANNEL_CONTROL]);
+}
+
+uint64_t
+kh_channels_written(struct kh_channels *channels)
+{
+    const struct kh_plug *plug = channels->plug[KH_CHANNEL_IOPUB];
+
+    return kh_peers_written(kh_plug_connections(plug), kh_plug_told(plug));
+}
+
+bool
+kh_channels_answered(const struct kh_channels *channels, enum kh_channel channel,
+                     const struct kh_route_mark *to, uint64_t position)
+{
+    return kh_peers_answered(kh_plug_connections(channels->plug[channel]), to->fd,
+                             to->birth, position);
+}
+
+uint64_t
+kh_channels_tag(uint32_t index, enum kh_channel channel)
+{
+    return ((uint64_t)index + 1) * 8 + (uint64_t)channel;
+}
+
+uint32_t
+kh_channels_tagged_kernel(uint64_t tag)
+{
+    return (uint32_t)(tag / 8 - 1);
+}
+
+enum kh_channel
+kh_channels_tagged_channel(uint64_t tag)
+{
+    return (enum kh_channel)(tag % 8);
 }

@@ -33,6 +33,7 @@ kh_coalesce_flush(struct kh_coalesce *coalesce, uint64_t now)
     kh_buf_consume(&coalesce->text, size);
     coalesce->emitted = now;
     coalesce->any = true;
+    coalesce->said = coalesce->end;
 }
 
 /* Text of another request or stream cannot share a message. */
@@ -45,6 +46,17 @@ turn_to(struct kh_coalesce *coalesce, uint64_t now, uint64_t request,
     kh_coalesce_flush(coalesce, now);
     coalesce->request = request;
     coalesce->stream = stream;
+}
+
+/* A character that began in an earlier entry is said with the byte that ends it. */
+static void
+move_on(struct kh_coalesce *coalesce, enum kh_stream stream, size_t fed, size_t piece)
+{
+    size_t cut = cut_of(coalesce, stream)->count;
+
+    coalesce->next += piece;
+    if (fed >= cut)
+        coalesce->end = coalesce->next - cut;
 }
 
 void
@@ -63,6 +75,7 @@ kh_coalesce_feed(struct kh_coalesce *coalesce, uint64_t now, uint64_t request,
                      &coalesce->text);
         at += piece;
         left -= piece;
+        move_on(coalesce, stream, (size_t)(at - (const char *)bytes.data), piece);
         if (kh_buf_len(&coalesce->text) >= KH_COALESCE_BYTES)
             kh_coalesce_flush(coalesce, now);
     }
@@ -81,8 +94,16 @@ kh_coalesce_end(struct kh_coalesce *coalesce, uint64_t now)
             continue;
         turn_to(coalesce, now, coalesce->request, streams[i]);
         kh_utf8_end(cut_of(coalesce, streams[i]), &coalesce->text);
+        coalesce->end = coalesce->next;
     }
     kh_coalesce_flush(coalesce, now);
+}
+
+bool
+kh_coalesce_waits(const struct kh_coalesce *coalesce)
+{
+    return kh_buf_len(&coalesce->text) || coalesce->cut[0].count ||
+           coalesce->cut[1].count;
 }
 
 long

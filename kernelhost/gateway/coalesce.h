@@ -11,6 +11,7 @@
 #ifndef KH_GATEWAY_COALESCE_H
 #define KH_GATEWAY_COALESCE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/buf.h"
@@ -28,6 +29,10 @@ struct kh_coalesce {
     enum kh_stream stream;
     uint64_t emitted; /* when something last went out; ms */
     bool any;         /* emitted is set */
+    /* Positions (position.h), for the caller's book-keeping: of the next byte to be
+     * fed, which the caller sets; behind the last byte in `text`; behind the last
+     * one emitted. Bytes of a character that is not whole are in neither. */
+    uint64_t next, end, said;
     void (*emit)(void *arg, uint64_t request, enum kh_stream stream,
                  struct kh_slice text);
     void *arg;
@@ -48,6 +53,9 @@ void kh_coalesce_feed(struct kh_coalesce *coalesce, uint64_t now, uint64_t reque
  * (before idle, before a restart). */
 void kh_coalesce_flush(struct kh_coalesce *coalesce, uint64_t now);
 void kh_coalesce_end(struct kh_coalesce *coalesce, uint64_t now);
+
+/* True when something was fed and has not been emitted. */
+bool kh_coalesce_waits(const struct kh_coalesce *coalesce);
 
 /* Milliseconds from now until kh_coalesce_flush is due; -1 when nothing waits. */
 long kh_coalesce_due(const struct kh_coalesce *coalesce, uint64_t now);

@@ -47,9 +47,9 @@ ruleset_size(int abi)
 }
 
 static int
-add_directory(int ruleset, uint64_t access, struct kh_error *err)
+add_directory(int ruleset, const char *path, uint64_t access, struct kh_error *err)
 {
-    AUTO_FD int dir = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    AUTO_FD int dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
     struct landlock_path_beneath_attr beneath = {.allowed_access = access,
                                                  .parent_fd = dir};
 
@@ -60,7 +60,7 @@ add_directory(int ruleset, uint64_t access, struct kh_error *err)
 }
 
 static int
-landlock(int *ret_abi, struct kh_error *err)
+landlock(const char *registry_dir, int *ret_abi, struct kh_error *err)
 {
     int abi = (int)syscall(SYS_landlock_create_ruleset, NULL, 0,
                            LANDLOCK_CREATE_RULESET_VERSION);
@@ -76,7 +76,9 @@ landlock(int *ret_abi, struct kh_error *err)
     ruleset = (int)syscall(SYS_landlock_create_ruleset, &attr, ruleset_size(abi), 0);
     if (ruleset < 0)
         return kh_fail_errno(err, "cannot make a Landlock ruleset");
-    r = add_directory(ruleset, attr.handled_fs, err);
+    r = add_directory(ruleset, ".", attr.handled_fs, err);
+    if (r == 0 && registry_dir)
+        r = add_directory(ruleset, registry_dir, attr.handled_fs, err);
     if (r < 0)
         return r;
     if (syscall(SYS_landlock_restrict_self, ruleset, 0) < 0)
@@ -122,6 +124,7 @@ static const int allowed[] = {
     SCMP_SYS(fchmod),
     SCMP_SYS(fchmodat),
     SCMP_SYS(ftruncate),
+    SCMP_SYS(fallocate),
     SCMP_SYS(fsync),
     SCMP_SYS(fdatasync),
     SCMP_SYS(getdents64),
@@ -277,12 +280,12 @@ filter_calls(struct kh_error *err)
 }
 
 int
-kh_confine(int *ret_landlock, struct kh_error *err)
+kh_confine(const char *registry_dir, int *ret_landlock, struct kh_error *err)
 {
     int r;
 
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         return kh_fail_errno(err, "cannot set no_new_privs");
-    r = landlock(ret_landlock, err);
+    r = landlock(registry_dir, ret_landlock, err);
     return r < 0 ? r : filter_calls(err);
 }

@@ -11,13 +11,15 @@
 #include "base/fd.h"
 #include "base/mem.h"
 #include "kernelhost/gateway/kernel_own.h"
+#include "kernelhost/gateway/rebind.h"
 #include "kernelhost/gateway/room.h"
 #include "protocol/jupyter/reply.h"
 
 static void
-on_request(void *arg, enum kh_channel channel, const struct kh_wire *wire)
+on_request(void *arg, enum kh_channel channel, const struct kh_wire *wire,
+           const struct kh_route_mark *from)
 {
-    kh_route(arg, channel, wire);
+    kh_route(arg, channel, wire, from);
 }
 
 /* iopub_welcome (JEP 65): whoever sees it knows that it misses nothing now. */
@@ -32,6 +34,13 @@ on_subscribed(void *arg, struct kh_slice topic)
             (struct kh_slice){NULL, 0},
             (struct kh_slice){kh_buf_ptr(&content), kh_buf_len(&content)}, NULL, 0);
     kh_buf_release(&content);
+    kh_kernel_recover_look(kernel);
+}
+
+static void
+on_joined(void *arg)
+{
+    kh_kernel_recover_look(arg);
 }
 
 static void
@@ -46,6 +55,7 @@ need_channels(struct kh_kernel *kernel, struct kh_connfile *file, struct kh_erro
 {
     struct kh_channels_events events = {.request = on_request,
                                         .subscribed = on_subscribed,
+                                        .joined = on_joined,
                                         .moved = on_moved,
                                         .arg = kernel};
     const struct kh_connfile *other =
@@ -59,10 +69,14 @@ need_channels(struct kh_kernel *kernel, struct kh_connfile *file, struct kh_erro
     }
     if (!file->key[0])
         kh_connfile_new_key(file);
-    kernel->channels =
-        kh_channels_new(kernel->gateway->loop, kernel->gateway->heart, kernel->id,
-                        file->signature_scheme, kh_slice_text(file->key), &events, err);
-    return kernel->channels ? 0 : -err->code;
+    kernel->channels = kh_channels_new(
+        kernel->gateway->loop, kernel->gateway->heart, kernel->id,
+        file->signature_scheme, kh_slice_text(file->key), kernel->gateway->ledger,
+        kh_ledger_index(kernel->gateway->ledger, kernel->note), &events, err);
+    if (!kernel->channels)
+        return -err->code;
+    kh_channels_told(kernel->channels, kernel->note->published);
+    return 0;
 }
 
 static void
@@ -70,6 +84,18 @@ drop_channels(struct kh_kernel *kernel)
 {
     kh_channels_free(STEAL_PTR(kernel->channels));
     kernel->crowded = false;
+}
+
+static void
+save(struct kh_kernel *kernel, enum kh_bind kind)
+{
+    struct kh_row_binding row = {.file = *kernel->file[kind],
+                                 .published = kernel->file_path[kind] != NULL};
+
+    memcpy(row.kernel, kernel->id, sizeof(row.kernel));
+    memcpy(row.prefix, kernel->prefix[kind], sizeof(row.prefix));
+    kh_database_put_binding(kernel->gateway->database, &row);
+    kh_connfile_wipe(&row.file);
 }
 
 int
@@ -101,7 +127,9 @@ kh_kernel_bind(struct kh_kernel *kernel, const struct kh_connfile *file,
     if (r == 0) {
         kernel->file[kind] = kh_xcalloc(1, sizeof(wanted));
         *kernel->file[kind] = wanted;
+        snprintf(kernel->prefix[kind], sizeof(kernel->prefix[kind]), "%s", bind_prefix);
         kernel->warm = false;
+        save(kernel, kind);
         *ret_file = kernel->file[kind];
     }
     kh_connfile_wipe(&wanted);
@@ -130,6 +158,25 @@ kh_kernel_own_place(const struct kh_gateway *gateway, struct kh_connfile *file,
     return 0;
 }
 
+/* Writes the connection file of what is bound. */
+static int
+publish(struct kh_kernel *kernel, enum kh_bind kind, struct kh_error *err)
+{
+    char path[96];
+    int r;
+
+    if (kernel->file_path[kind])
+        return 0;
+    snprintf(path, sizeof(path), KH_DIR_CONNECTIONS "/kernel-%s%s.json", kernel->id,
+             kind == KH_BIND_TCP ? "-tcp" : "");
+    r = kh_connfile_write(kernel->file[kind], AT_FDCWD, path, err);
+    if (r < 0)
+        return r;
+    kernel->file_path[kind] = kh_xstrdup(path);
+    save(kernel, kind);
+    return 0;
+}
+
 int
 kh_kernel_connect(struct kh_kernel *kernel, bool tcp, const char *ip, char *ret_path,
                   struct kh_error *err)
@@ -137,7 +184,7 @@ kh_kernel_connect(struct kh_kernel *kernel, bool tcp, const char *ip, char *ret_
     enum kh_bind kind = tcp ? KH_BIND_TCP : KH_BIND_IPC;
     struct kh_connfile file = {0};
     const struct kh_connfile *bound = NULL;
-    char prefix[KH_PREFIX_SIZE] = "", path[96];
+    char prefix[KH_PREFIX_SIZE] = "";
     int r = 0;
 
     snprintf(file.transport, sizeof(file.transport), "tcp");
@@ -151,16 +198,33 @@ kh_kernel_connect(struct kh_kernel *kernel, bool tcp, const char *ip, char *ret_
         r = kh_kernel_bind(kernel, &file, prefix, &bound, err);
     if (r < 0)
         return r;
-    snprintf(path, sizeof(path), KH_DIR_CONNECTIONS "/kernel-%s%s.json", kernel->id,
-             tcp ? "-tcp" : "");
-    if (!kernel->file_path[kind]) {
-        r = kh_connfile_write(bound, AT_FDCWD, path, err);
-        if (r < 0)
-            return r;
-        kernel->file_path[kind] = kh_xstrdup(path);
-    }
-    snprintf(ret_path, PATH_MAX, "%s/%s", kernel->gateway->public_dir, path);
+    r = publish(kernel, kind, err);
+    if (r < 0)
+        return r;
+    snprintf(ret_path, PATH_MAX, "%s/%s", kernel->gateway->public_dir,
+             kernel->file_path[kind]);
     return 0;
+}
+
+int
+kh_kernel_bind_again(struct kh_kernel *kernel, const struct kh_row_binding *row,
+                     struct kh_error *err)
+{
+    struct kh_connfile file = row->file;
+    const struct kh_connfile *bound;
+    int r;
+
+    /* The state directory may have moved. */
+    if (kh_connfile_is_ipc(&file) &&
+        (size_t)snprintf(file.ip, sizeof(file.ip), "%s/%s", kernel->gateway->public_dir,
+                         row->prefix) >= sizeof(file.ip))
+        r = kh_fail(err, ENAMETOOLONG, "the path of the sockets is too long");
+    else
+        r = kh_kernel_bind(kernel, &file, row->prefix, &bound, err);
+    if (r == 0 && row->published)
+        r = publish(kernel, kh_connfile_is_ipc(&file) ? KH_BIND_IPC : KH_BIND_TCP, err);
+    kh_connfile_wipe(&file);
+    return r;
 }
 
 void
@@ -169,12 +233,13 @@ kh_kernel_unbind(struct kh_kernel *kernel)
     int kind;
 
     for (kind = 0; kind < KH_BINDS; kind++) {
-        if (kernel->file_path[kind])
+        if (kernel->file_path[kind] && !kernel->gateway->leaving)
             unlinkat(AT_FDCWD, kernel->file_path[kind], 0);
         free(STEAL_PTR(kernel->file_path[kind]));
         if (kernel->file[kind])
             kh_connfile_wipe(kernel->file[kind]);
         free(STEAL_PTR(kernel->file[kind]));
     }
+    kh_rebind_free(STEAL_PTR(kernel->rebind));
     drop_channels(kernel);
 }

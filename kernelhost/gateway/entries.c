@@ -36,6 +36,7 @@ check_number(struct kh_kernel *kernel, const struct kh_frame *frame,
         return kh_fail(err, EBADMSG, "journal of kernel %u is over its limit",
                        kernel->number);
     kernel->seq = frame->seq;
+    kernel->part = 0;
     return 0;
 }
 
@@ -96,6 +97,15 @@ take_death(struct kh_kernel *kernel, const struct kh_frame *frame)
     kernel->death.reason = kernel->death_reason;
 }
 
+/* What follows from a death is said when the host has been asked about it: until
+ * then init keeps what told of it. */
+static void
+owe(struct kh_kernel *kernel)
+{
+    if (!kernel->owed)
+        kernel->owed = kernel->seq;
+}
+
 static int
 on_state(struct kh_kernel *kernel, const struct kh_frame *frame, struct kh_error *err)
 {
@@ -105,10 +115,13 @@ on_state(struct kh_kernel *kernel, const struct kh_frame *frame, struct kh_error
         return 0;
     case KH_KERNEL_READY:
         take_info(kernel, frame);
+        kernel->note->life[0].ready = kernel->seq;
         kh_kernel_step(kernel, KH_LIFE_EV_READY, NULL);
         return 0;
     case KH_KERNEL_DEAD:
         take_death(kernel, frame);
+        kernel->note->life[0].died = kernel->seq;
+        owe(kernel);
         kh_kernel_step(kernel, KH_LIFE_EV_DIED, NULL);
         return 0;
     default:
@@ -128,6 +141,9 @@ on_begin(struct kh_kernel *kernel, const struct kh_frame *frame, struct kh_error
         return 0;
     asker = kh_asker_of(request);
     request->begun = true;
+    kh_buf_release(&request->frame);
+    if (request->note)
+        request->note->begun = kh_position(kernel->seq, 0);
     if (request->channel == KH_CHANNEL_SHELL) {
         kernel->last_request = request->id;
         kernel->running++;
@@ -145,7 +161,7 @@ note_count(struct kh_kernel *kernel, struct kh_slice content)
 
     if (kh_json_find(content, names, 1, &value, NULL) == 0 &&
         kh_json_integer(value, 0, INT32_MAX, &count) == 0)
-        kernel->execution_count = count;
+        kernel->execution_count = kernel->note->life[0].execution_count = count;
 }
 
 static int
@@ -167,14 +183,50 @@ on_publish(struct kh_kernel *kernel, const struct kh_frame *frame, struct kh_err
     return 0;
 }
 
+/* Where in entry SEQ, behind FROM and not behind TO, somebody's part begins: those
+ * who have what is before it must not get it in one message with the rest. */
+static size_t
+next_mark(const struct kh_kernel *kernel, size_t from, size_t to)
+{
+    const struct kh_sink *sink;
+    uint64_t mark = kernel->skip;
+
+    for (sink = kernel->sinks;; sink = sink->next) {
+        if (kh_position_seq(mark) == kernel->seq && kh_position_part(mark) > from &&
+            kh_position_part(mark) < to)
+            to = (size_t)kh_position_part(mark);
+        if (!sink)
+            return to;
+        mark = sink->after;
+    }
+}
+
+static void
+feed(struct kh_kernel *kernel, uint64_t request, enum kh_stream stream,
+     struct kh_slice text)
+{
+    const char *data = text.data;
+    size_t at = 0;
+
+    while (at < text.size) {
+        size_t end = next_mark(kernel, at, text.size);
+
+        kernel->coalesce.next = kh_position(kernel->seq, at);
+        kh_coalesce_feed(&kernel->coalesce, now(kernel), request, stream,
+                         (struct kh_slice){data + at, end - at});
+        if (kernel->coalesce.end <= kernel->skip || end < text.size)
+            kh_coalesce_flush(&kernel->coalesce, now(kernel));
+        at = end;
+    }
+}
+
 static int
 on_stream(struct kh_kernel *kernel, const struct kh_frame *frame, struct kh_error *err)
 {
     if (frame->flags != KH_STREAM_STDOUT && frame->flags != KH_STREAM_STDERR)
         return kh_fail(err, EBADMSG, "kernel %u prints on stream %u", kernel->number,
                        frame->flags);
-    kh_coalesce_feed(&kernel->coalesce, now(kernel), frame->id,
-                     (enum kh_stream)frame->flags, frame->slice[0]);
+    feed(kernel, frame->id, (enum kh_stream)frame->flags, frame->slice[0]);
     return 0;
 }
 
@@ -208,6 +260,8 @@ on_reply(struct kh_kernel *kernel, const struct kh_frame *frame, struct kh_error
         return 0;
     request->replied = true;
     asker = kh_asker_of(request);
+    if (request->note)
+        request->note->replied = kh_position(kernel->seq, 1);
     if (check_reply(request, frame, &row, &why) < 0) {
         drop(kernel, "reply", &why);
         kh_answer_failed(kernel, &asker, request->row, "KernelError",
@@ -252,7 +306,9 @@ on_lost(struct kh_kernel *kernel, const struct kh_frame *frame, struct kh_error 
     if (frame->flags < KH_LOST_ABORTED || frame->flags > KH_LOST_FULL)
         return kh_fail(err, EBADMSG, "kernel %u loses a request by %u", kernel->number,
                        frame->flags);
-    if (request && !(frame->flags == KH_LOST_DIED && dying))
+    if (request && frame->flags == KH_LOST_DIED && dying)
+        owe(kernel);
+    else if (request)
         kh_answer_lost(kernel, request, words[frame->flags].ename,
                        words[frame->flags].evalue);
     return 0;
@@ -279,7 +335,11 @@ kh_kernel_entry(struct kh_kernel *kernel, const struct kh_frame *frame,
         return r;
     kh_kernel_touch(kernel);
     for (i = 0; i < KH_COUNT(table); i++)
-        if (table[i].type == frame->type)
-            return table[i].take(kernel, frame, err);
+        if (table[i].type == frame->type) {
+            kernel->in_entry = true;
+            r = table[i].take(kernel, frame, err);
+            kernel->in_entry = false;
+            return r;
+        }
     return kh_fail(err, EBADMSG, "journal entry has type %u", frame->type);
 }

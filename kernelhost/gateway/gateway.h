@@ -6,15 +6,20 @@
 #ifndef KH_GATEWAY_GATEWAY_H
 #define KH_GATEWAY_GATEWAY_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct kh_gateway {
     struct kh_loop *loop;
     struct kh_broker *broker;
     struct kh_heart *heart;
+    struct kh_ledger *ledger;
+    struct kh_database *database;
     struct kh_registry *registry;
     struct kh_launches *launches;
     struct kh_http *http;
+    bool ending;            /* nothing is forgotten because an object goes */
+    bool leaving;           /* we end, the sandboxes do not: nobody is told anything */
     const char *public_dir; /* what clients call our working directory */
     /* Numbers of requests and processes rise for ever, over restarts of the
      * gateway too (init ignores what it has seen), so they begin at the time. */

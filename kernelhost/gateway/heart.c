@@ -44,11 +44,13 @@ struct beat {
 
 /* The ping goes straight back. */
 static bool
-on_ping(struct kh_plug *plug, void *arg, const struct kh_slice *frames, size_t count)
+on_ping(struct kh_plug *plug, void *arg, int fd, const struct kh_slice *frames,
+        size_t count)
 {
     (void)arg;
+    (void)fd;
     kh_plug_send(plug, frames, count < KH_WIRE_FRAMES_MAX ? count : KH_WIRE_FRAMES_MAX,
-                 NULL);
+                 0, NULL);
     return false;
 }
 
@@ -89,7 +91,7 @@ static struct beat *
 new_beat(struct ward *ward, struct kh_error *err)
 {
     const struct kh_plug_events events = {
-        .message = on_ping, .moved = on_moved, .cut = on_cut};
+        .message = on_ping, .joined = on_moved, .moved = on_moved, .cut = on_cut};
     struct kh_plug *plug = kh_plug_new(ward->loop, &kind, &events, err);
     struct beat *beat;
 

@@ -57,6 +57,7 @@ kh_kernel_judge(struct kh_kernel *kernel)
     kernel->returning = again;
     kh_kernel_lose_requests(kernel, !again, "KernelDied", why);
     kernel->returning = false;
+    kernel->owed = 0;
     if (!again) {
         stay_dead(kernel);
         return;

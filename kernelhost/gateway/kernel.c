@@ -30,7 +30,7 @@ on_reap(void *arg)
 
 struct kh_kernel *
 kh_kernel_new(struct kh_gateway *gateway, struct kh_sandbox *sandbox, uint32_t number,
-              const char *language, const struct kh_kernel_owner *owner)
+              const char *id, const char *language, const struct kh_kernel_owner *owner)
 {
     struct kh_kernel *kernel = kh_xcalloc(1, sizeof(*kernel));
 
@@ -41,7 +41,6 @@ kh_kernel_new(struct kh_gateway *gateway, struct kh_sandbox *sandbox, uint32_t n
         kernel->owner = *owner;
         kernel->owned = true;
     }
-    kh_uuid_make(kernel->id);
     snprintf(kernel->language, sizeof(kernel->language), "%s", language);
     kernel->life = KH_LIFE_STOPPED;
     kernel->oom_kills = kh_sandbox_record(sandbox)->usage.oom_kills;
@@ -49,7 +48,10 @@ kh_kernel_new(struct kh_gateway *gateway, struct kh_sandbox *sandbox, uint32_t n
     kernel->reap = kh_timer_new(gateway->loop, on_reap, kernel);
     kernel->flush = kh_timer_new(gateway->loop, on_flush, kernel);
     kh_origin_init(&kernel->origin, "kernel");
+    kernel->origin.count = gateway->last_number;
     kh_coalesce_init(&kernel->coalesce, kh_emit_stream, kernel);
+    kh_kernel_settle_init(kernel);
+    kh_kernel_recover(kernel, id);
     kh_kernel_touch(kernel);
     return kernel;
 }
@@ -73,6 +75,8 @@ kh_kernel_free(struct kh_kernel *kernel)
     kh_kernel_unbind(kernel);
     kh_timer_close(kernel->reap);
     kh_timer_close(kernel->flush);
+    kh_kernel_settle_release(kernel);
+    kh_kernel_recover_release(kernel);
     kh_coalesce_release(&kernel->coalesce);
     kh_requests_free(kernel->requests);
     kh_buf_release(&kernel->info);
@@ -111,8 +115,8 @@ command(struct kh_kernel *kernel, enum kh_init_type type)
     kh_sandbox_send_urgent(kernel->sandbox, &frame, NULL);
 }
 
-static void
-attach(struct kh_kernel *kernel)
+void
+kh_kernel_attach(struct kh_kernel *kernel)
 {
     struct kh_frame frame = {
         .type = KH_INIT_ATTACH, .kernel = kernel->number, .seq = kernel->seq};
@@ -123,8 +127,8 @@ attach(struct kh_kernel *kernel)
 }
 
 /* What waited here goes to init, in order. */
-static void
-release_held(struct kh_kernel *kernel)
+void
+kh_kernel_release_held(struct kh_kernel *kernel)
 {
     struct kh_frame frame;
     struct kh_buf held = kernel->held;
@@ -158,8 +162,8 @@ give_order(struct kh_kernel *kernel, enum kh_init_type type)
     }
     kh_sandbox_send_urgent(kernel->sandbox, &frame, NULL);
     if (type == KH_INIT_KERNEL_START)
-        attach(kernel);
-    release_held(kernel);
+        kh_kernel_attach(kernel);
+    kh_kernel_release_held(kernel);
 }
 
 /* Whether a runner has joined or none could: init takes what it finds. */
@@ -196,6 +200,7 @@ static void
 do_spawn(struct kh_kernel *kernel)
 {
     kernel->seq = kernel->acked = 0;
+    kh_kernel_note_spawn(kernel);
     order(kernel, KH_INIT_KERNEL_START);
 }
 
@@ -224,9 +229,11 @@ announce(struct kh_kernel *kernel)
 {
     kh_coalesce_end(&kernel->coalesce, kh_loop_now(kernel->gateway->loop));
     kh_origin_init(&kernel->origin, "kernel");
+    kernel->origin.count = kernel->gateway->last_number;
     kh_buf_release(&kernel->info);
     kernel->running = 0;
     kernel->execution_count = 0;
+    kh_kernel_note_begin(kernel);
     kh_tell_state(kernel, NULL, "starting");
 }
 
@@ -332,6 +339,7 @@ kh_kernel_restart(struct kh_kernel *kernel)
 void
 kh_kernel_stop(struct kh_kernel *kernel)
 {
+    kernel->note->ending = 1;
     kh_kernel_step(kernel, KH_LIFE_EV_STOP, NULL);
 }
 
@@ -354,35 +362,57 @@ kh_kernel_down(struct kh_kernel *kernel, const char *why)
     kh_kernel_step(kernel, KH_LIFE_EV_DOWN, why);
 }
 
-/* An earlier gateway started it, or our link was away for long. What it said to
- * requests that nobody here knows is of no use to anybody. */
+/* An earlier gateway started it and left no notes. What it said to requests that
+ * nobody here knows is of no use to anybody. */
 static void
-adopt(struct kh_kernel *kernel, uint32_t state, uint64_t first, uint64_t last)
+adopt(struct kh_kernel *kernel, const struct kh_kernel_held *held)
 {
-    kernel->seq = state == KH_KERNEL_READY ? last : first ? first - 1 : 0;
+    bool ready = held->state == KH_KERNEL_READY;
+
+    kh_kernel_note_spawn(kernel);
+    kernel->seq = ready ? held->last : held->first ? held->first - 1 : 0;
     kernel->acked = 0;
-    attach(kernel);
+    kh_kernel_attach(kernel);
     kh_kernel_step(kernel, KH_LIFE_EV_STARTED, NULL);
-    if (state == KH_KERNEL_READY) {
+    if (ready) {
+        kernel->note->life[0].ready = kernel->seq;
         kh_reply_kernel_info(&kernel->info, kernel->language);
         kh_kernel_step(kernel, KH_LIFE_EV_READY, NULL);
-        release_held(kernel);
-    } else if (state == KH_KERNEL_STARTING) {
-        release_held(kernel);
+    }
+    if (held->state != KH_KERNEL_DEAD)
+        kh_kernel_release_held(kernel);
+}
+
+/* The link broke, and what was sent on it last may not have got there. init ignores
+ * what it has: the order stays, for what waited here came later. */
+static void
+send_again(struct kh_kernel *kernel, uint64_t accepted)
+{
+    struct kh_request *request = kh_requests_first(kernel->requests);
+
+    for (; request; request = request->next) {
+        struct kh_frame frame;
+
+        if (request->sent && request->id > accepted &&
+            kh_frame_decode(kh_buf_ptr(&request->frame), kh_buf_len(&request->frame),
+                            &frame, NULL) > 0)
+            kh_sandbox_send_urgent(kernel->sandbox, &frame, NULL);
     }
 }
 
 void
-kh_kernel_up(struct kh_kernel *kernel, bool held, uint32_t state, uint64_t first,
-             uint64_t last)
+kh_kernel_up(struct kh_kernel *kernel, const struct kh_kernel_held *held)
 {
     bool idle = kernel->life == KH_LIFE_STOPPED || kernel->life == KH_LIFE_WAKING;
 
+    if (kernel->recovery.known && kh_kernel_recover_up(kernel, held))
+        return;
     if (held && idle) {
-        adopt(kernel, state, first, last);
+        adopt(kernel, held);
     } else if (held) {
-        attach(kernel);
-        release_held(kernel);
+        kh_kernel_attach(kernel);
+        send_again(kernel, held->accepted);
+        kh_kernel_release_held(kernel);
     } else if (!kernel->attached) {
         if (!idle)
             kh_kernel_step(kernel, KH_LIFE_EV_DOWN, "the kernel is gone");

@@ -12,6 +12,7 @@
 
 #include <stdbool.h>
 
+#include "kernelhost/gateway/database.h"
 #include "kernelhost/gateway/message.h"
 #include "kernelhost/gateway/sandbox.h"
 #include "protocol/jupyter/header.h"
@@ -39,9 +40,10 @@ struct kh_kernel_owner {
 };
 
 /* A kernel numbered NUMBER in its sandbox, not started: kh_kernel_up or the first
- * request does that. */
+ * request does that. It is the one that an earlier gateway noted under this number, if
+ * there is one (recover.h); else a new one, with ID or, for NULL, one that is made. */
 struct kh_kernel *kh_kernel_new(struct kh_gateway *gateway, struct kh_sandbox *sandbox,
-                                uint32_t number, const char *language,
+                                uint32_t number, const char *id, const char *language,
                                 const struct kh_kernel_owner *owner);
 void kh_kernel_free(struct kh_kernel *kernel);
 
@@ -78,6 +80,12 @@ int kh_kernel_submit(struct kh_kernel *kernel, struct kh_sink *sink,
                      struct kh_slice header, struct kh_slice content,
                      uint64_t *ret_number, struct kh_error *err);
 
+/* Takes up a request that SINK's client has submitted to an earlier gateway: SINK gets
+ * what comes after its position `after`. -ENOENT when it never got to the kernel,
+ * -EBUSY when its output went elsewhere. */
+int kh_kernel_resume(struct kh_kernel *kernel, struct kh_sink *sink,
+                     uint64_t *ret_number, struct kh_error *err);
+
 void kh_kernel_listen(struct kh_kernel *kernel, struct kh_sink *sink);
 void kh_kernel_unlisten(struct kh_kernel *kernel, struct kh_sink *sink);
 
@@ -102,7 +110,6 @@ int kh_kernel_bind(struct kh_kernel *kernel, const struct kh_connfile *file,
 
 /* Fills in an ipc place of our own for a kernel's sockets: FILE gets what clients
  * see, RET_PREFIX what kh_kernel_bind binds. */
-#define KH_PREFIX_SIZE 32
 int kh_kernel_own_place(const struct kh_gateway *gateway, struct kh_connfile *file,
                         char ret_prefix[KH_PREFIX_SIZE], struct kh_error *err);
 
@@ -111,6 +118,11 @@ int kh_kernel_own_place(const struct kh_gateway *gateway, struct kh_connfile *fi
 int kh_kernel_connect(struct kh_kernel *kernel, bool tcp, const char *ip,
                       char *ret_path, struct kh_error *err);
 
+/* Binds again where an earlier gateway had bound it, maybe a little later if somebody
+ * else has the place just now; and what hinders it if that takes long, or NULL. */
+void kh_kernel_rebind(struct kh_kernel *kernel, const struct kh_row_binding *row);
+const char *kh_kernel_problem(const struct kh_kernel *kernel);
+
 /* From the sandbox. entry: one journal frame; an error breaks the link. batch:
  * acknowledge what was taken. */
 int kh_kernel_entry(struct kh_kernel *kernel, const struct kh_frame *frame,
@@ -118,10 +130,16 @@ int kh_kernel_entry(struct kh_kernel *kernel, const struct kh_frame *frame,
 void kh_kernel_batch(struct kh_kernel *kernel);
 void kh_kernel_refused(struct kh_kernel *kernel, const struct kh_frame *frame);
 
-/* The link is up. HELD: init knows this kernel (a new link to a running sandbox)
- * in this state with these journal numbers; else it starts if it is wanted. */
-void kh_kernel_up(struct kh_kernel *kernel, bool held, uint32_t state, uint64_t first,
-                  uint64_t last);
+/* What init says of a kernel that it knows: its state, the numbers of its journal, and
+ * the newest request it has taken. */
+struct kh_kernel_held {
+    uint32_t state;
+    uint64_t first, last, accepted;
+};
+
+/* The link is up. HELD: init knows this kernel (a new link to a running sandbox);
+ * NULL: it starts if it is wanted. */
+void kh_kernel_up(struct kh_kernel *kernel, const struct kh_kernel_held *held);
 
 /* The link is gone; it may come back. */
 void kh_kernel_detached(struct kh_kernel *kernel);

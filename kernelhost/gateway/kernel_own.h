@@ -12,13 +12,36 @@
 #include "kernelhost/gateway/coalesce.h"
 #include "kernelhost/gateway/death.h"
 #include "kernelhost/gateway/kernel.h"
+#include "kernelhost/gateway/ledger.h"
 #include "kernelhost/gateway/life.h"
+#include "kernelhost/gateway/position.h"
 #include "kernelhost/gateway/request.h"
 #include "protocol/jupyter/connfile.h"
 #include "protocol/link/init.h"
 
 /* Requests that wait here, not in init, because the sandbox is not up. */
 #define KH_HELD_MAX (64u * 1024 * 1024)
+
+#define KH_REPLIES 256 /* that are looked after until they are written */
+
+/* A reply that was given to libzmq. */
+struct kh_owed_reply {
+    uint64_t position;
+    uint64_t since; /* ms */
+    struct kh_route_mark to;
+    enum kh_channel channel;
+};
+
+/* A kernel that an earlier gateway served: nothing of its journal is said until
+ * the clients are back. */
+struct kh_recovery {
+    bool closed;   /* waiting for them */
+    bool known;    /* an earlier gateway has noted it */
+    bool stopped;  /* its sandbox does not run, or not any more what it was */
+    bool welcomed; /* init has told of it */
+    struct kh_kernel_held held;
+    struct kh_timer *timer;
+};
 
 enum kh_bind { KH_BIND_IPC, KH_BIND_TCP, KH_BINDS };
 
@@ -59,13 +82,27 @@ struct kh_kernel {
     uint64_t seq;   /* of the newest entry taken; 0: none yet */
     uint64_t acked; /* told to init */
     size_t unacked; /* bytes taken since */
+    bool in_entry;  /* entry SEQ is being taken, */
+    uint32_t part;  /* and has led to so many messages */
+    uint64_t skip;  /* iopub has what is up to this position */
+    uint64_t owed;  /* a death of this entry has not been explained; 0: none */
+    struct kh_timer *settle;
+    struct kh_owed_reply *reply; /* a ring: maybe not written yet */
+    unsigned reply_first, reply_count, reply_size;
+    struct kh_ledger_request **done; /* in the order in which they were done */
+    size_t done_count, done_size;
     unsigned holds; /* listeners that are behind */
     bool crowded;   /* the channels are behind */
     unsigned bad;   /* messages of the runner that were not published */
 
+    struct kh_ledger_kernel *note; /* what outlives us of it */
+    struct kh_recovery recovery;
+
     struct kh_channels *channels;
     struct kh_connfile *file[KH_BINDS]; /* NULL: not bound that way */
-    char *file_path[KH_BINDS];          /* connection files written */
+    char prefix[KH_BINDS][KH_PREFIX_SIZE];
+    struct kh_rebind *rebind;  /* what is not bound again yet, or NULL */
+    char *file_path[KH_BINDS]; /* connection files written */
     struct kh_sink *sinks;
 };
 
@@ -77,6 +114,7 @@ struct kh_asker {
     size_t ident_count;
     struct kh_sink *sink;
     uint64_t request; /* number, 0 when it is not in the table */
+    struct kh_route_mark from;
 };
 
 /* kernel.c */
@@ -95,8 +133,42 @@ void kh_kernel_take(struct kh_kernel *kernel, const struct kh_asker *asker,
 void kh_kernel_lose_requests(struct kh_kernel *kernel, bool all, const char *ename,
                              const char *why);
 
+/* settle.c */
+
 /* Acknowledges again if nobody is behind any more. */
 void kh_kernel_pace(struct kh_kernel *kernel);
+
+/* What follows is said of the next part of the entry that is being taken: its
+ * position, or 0 between entries. */
+uint64_t kh_kernel_position(struct kh_kernel *kernel);
+
+/* A reply with a position was given to libzmq. */
+void kh_kernel_replied(struct kh_kernel *kernel, const struct kh_asker *asker,
+                       uint64_t position);
+
+/* A request is over; what is known of it outlives us until that is settled. */
+void kh_kernel_finish(struct kh_kernel *kernel, struct kh_request *request);
+void kh_kernel_keep_done(struct kh_kernel *kernel, struct kh_ledger_request *note);
+void kh_kernel_settle_init(struct kh_kernel *kernel);
+void kh_kernel_settle_release(struct kh_kernel *kernel);
+
+/* recover.c */
+
+/* Takes up what an earlier gateway has noted, or begins notes. */
+void kh_kernel_recover(struct kh_kernel *kernel, const char *id);
+void kh_kernel_recover_release(struct kh_kernel *kernel);
+
+/* The clients may be back now. */
+void kh_kernel_recover_look(struct kh_kernel *kernel);
+
+/* The link is up, as kh_kernel_up. True when that is all there is to do. */
+bool kh_kernel_recover_up(struct kh_kernel *kernel, const struct kh_kernel_held *held);
+
+/* Its sandbox's init is asked to start it; and the entry that tells of a new
+ * incarnation is being taken. */
+void kh_kernel_note_spawn(struct kh_kernel *kernel);
+void kh_kernel_note_begin(struct kh_kernel *kernel);
+
 void kh_kernel_touch(struct kh_kernel *kernel);
 
 /* inquest.c: the actions INQUIRE and JUDGE */
@@ -137,9 +209,18 @@ void kh_emit_stream(void *arg, uint64_t request, enum kh_stream stream,
 
 /* router.c */
 void kh_route(struct kh_kernel *kernel, enum kh_channel channel,
-              const struct kh_wire *wire);
+              const struct kh_wire *wire, const struct kh_route_mark *from);
+
+/* kernel.c: init sends the journal behind entry SEQ from now on; what waited here
+ * goes to it. */
+void kh_kernel_attach(struct kh_kernel *kernel);
+void kh_kernel_release_held(struct kh_kernel *kernel);
 
 /* connect.c */
+
+/* One try of kh_kernel_rebind. */
+int kh_kernel_bind_again(struct kh_kernel *kernel, const struct kh_row_binding *row,
+                         struct kh_error *err);
 void kh_kernel_unbind(struct kh_kernel *kernel);
 
 #endif

@@ -1,6 +1,7 @@
 /* kernelhost-gateway: speaks Jupyter and HTTP to clients, and to sandboxes.
  *
  *     kernelhost-gateway --broker-fd N --api-fd N --public-dir PATH
+ *                        [--ledger-fd N] [--registry-dir DIR]
  *
  * or with --versions, which kernelhostd --check compares with its own.
  * Started by kernelhostd under an own uid, with an empty 0700 directory as working
@@ -16,6 +17,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <czmq.h>
 #include <jansson.h>
@@ -25,11 +27,15 @@
 #include "base/log.h"
 #include "kernelhost/gateway/broker.h"
 #include "kernelhost/gateway/confine.h"
+#include "kernelhost/gateway/database.h"
 #include "kernelhost/gateway/gateway.h"
 #include "kernelhost/gateway/heart.h"
 #include "kernelhost/gateway/launch.h"
+#include "kernelhost/gateway/ledger.h"
 #include "kernelhost/gateway/loop.h"
+#include "kernelhost/gateway/recover.h"
 #include "kernelhost/gateway/registry.h"
+#include "kernelhost/gateway/written.h"
 #include "kernelhost/http/routes.h"
 #include "kernelhost/http/server.h"
 #include "protocol/link/versions.h"
@@ -39,13 +45,16 @@
 struct options {
     int broker_fd;
     int api_fd;
+    int ledger_fd; /* -1: nothing outlives us */
     const char *public_dir;
+    const char *registry_dir; /* NULL: likewise */
 };
 
 struct host {
     struct kh_gateway gateway;
     struct options options;
     struct kh_signal *term, *intr;
+    pid_t parent;
     int status;
 };
 
@@ -68,9 +77,11 @@ read_options(int argc, char **argv, struct options *ret_options)
         {"broker-fd", required_argument, NULL, 'b'},
         {"api-fd", required_argument, NULL, 'a'},
         {"public-dir", required_argument, NULL, 'p'},
+        {"ledger-fd", required_argument, NULL, 'l'},
+        {"registry-dir", required_argument, NULL, 'r'},
         {NULL, 0, NULL, 0},
     };
-    struct options options = {.broker_fd = -1, .api_fd = -1};
+    struct options options = {.broker_fd = -1, .api_fd = -1, .ledger_fd = -1};
     int c, r = 0;
 
     while (r == 0 && (c = getopt_long(argc, argv, "", table, NULL)) != -1) {
@@ -78,14 +89,19 @@ read_options(int argc, char **argv, struct options *ret_options)
             r = read_number(optarg, &options.broker_fd);
         else if (c == 'a')
             r = read_number(optarg, &options.api_fd);
+        else if (c == 'l')
+            r = read_number(optarg, &options.ledger_fd);
         else if (c == 'p')
             options.public_dir = optarg;
+        else if (c == 'r')
+            options.registry_dir = optarg;
         else
             r = -EINVAL;
     }
     if (r < 0 || optind < argc || options.broker_fd < 0 || options.api_fd < 0 ||
         !options.public_dir || options.public_dir[0] != '/') {
         fputs("usage: kernelhost-gateway --broker-fd N --api-fd N --public-dir PATH\n"
+              "                          [--ledger-fd N] [--registry-dir DIR]\n"
               "(kernelhostd starts it; see kernelhost serve)\n",
               stderr);
         return -EINVAL;
@@ -137,16 +153,17 @@ prepare(struct kh_error *err)
 }
 
 static int
-confine(struct kh_error *err)
+confine(const char *registry_dir, struct kh_error *err)
 {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) ||                   \
     defined(KH_COVERAGE)
+    (void)registry_dir;
     (void)err;
     kh_log(KH_LOG_WARN, "not confined: built for tests only");
     return 0;
 #else
     int abi;
-    int r = kh_confine(&abi, err);
+    int r = kh_confine(registry_dir, &abi, err);
 
     if (r == 0 && !abi)
         kh_log(KH_LOG_WARN,
@@ -155,11 +172,14 @@ confine(struct kh_error *err)
 #endif
 }
 
+/* Sandboxes end only if kernelhostd ends us in order. Without it (its death sends us
+ * SIGTERM as well) they go on, and so do their clients: nobody is told anything. */
 static void
 stop(void *arg)
 {
     struct host *host = arg;
 
+    host->gateway.leaving = getppid() != host->parent;
     kh_loop_stop(host->gateway.loop);
 }
 
@@ -178,6 +198,7 @@ on_broker_closed(void *arg, const struct kh_error *why)
 
     kh_log(KH_LOG_ERROR, "%s", why->text);
     host->status = 1;
+    host->gateway.leaving = true;
     kh_loop_stop(host->gateway.loop);
 }
 
@@ -189,6 +210,8 @@ on_listed(void *arg, const struct kh_error *err)
     struct kh_gateway *gateway = &host->gateway;
     struct kh_error why;
 
+    if (!err)
+        kh_registry_recover(gateway->registry);
     if (!err)
         kh_launches_adopt(gateway->launches);
     if (!err)
@@ -222,12 +245,18 @@ open_host(struct host *host, struct kh_error *err)
 
     gateway->public_dir = host->options.public_dir;
     gateway->last_number = first_number();
+    gateway->ledger = kh_ledger_open(host->options.ledger_fd, err);
+    if (!gateway->ledger)
+        return -err->code;
+    kh_recover_inherit(gateway->ledger);
+    kh_written_begin(gateway->ledger);
     gateway->loop = kh_loop_new();
     host->term = kh_signal_new(gateway->loop, SIGTERM, stop, host);
     host->intr = kh_signal_new(gateway->loop, SIGINT, stop, host);
     gateway->heart = kh_heart_new(err);
     if (!gateway->heart)
         return -err->code;
+    gateway->database = kh_database_open(gateway->loop, host->options.registry_dir);
     gateway->registry = kh_registry_new(gateway);
     gateway->launches = kh_launches_new(gateway);
     gateway->broker =
@@ -244,8 +273,12 @@ close_host(struct host *host)
 {
     struct kh_gateway *gateway = &host->gateway;
 
+    gateway->ending = true;
+    if (gateway->leaving)
+        kh_ledger_leave(gateway->ledger);
     if (gateway->broker)
         kh_broker_close(gateway->broker);
+    kh_database_close(gateway->database);
     kh_registry_free(gateway->registry);
     kh_launches_free(gateway->launches);
     kh_http_free(gateway->http);
@@ -255,6 +288,8 @@ close_host(struct host *host)
     kh_signal_close(host->intr);
     kh_loop_free(gateway->loop);
     zsys_shutdown();
+    kh_written_begin(NULL);
+    kh_ledger_free(gateway->ledger);
     rmdir(KH_DIR_SOCKETS);
     rmdir(KH_DIR_CONNECTIONS);
 }
@@ -262,7 +297,7 @@ close_host(struct host *host)
 int
 main(int argc, char **argv)
 {
-    struct host host = {0};
+    struct host host = {.parent = getppid()};
     struct kh_error err;
     int r;
 
@@ -275,7 +310,7 @@ main(int argc, char **argv)
         return 2;
     r = prepare(&err);
     if (r == 0)
-        r = confine(&err);
+        r = confine(host.options.registry_dir, &err);
     if (r == 0)
         r = open_host(&host, &err);
     if (r == 0) {

@@ -1,5 +1,6 @@
 #include "kernelhost/gateway/message.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 #include "kernelhost/gateway/base64.h"
@@ -49,5 +50,7 @@ kh_message_line(const struct kh_message *message, struct kh_buf *out)
     add_json(out, "content", message->content);
     if (message->buffer_count)
         add_buffers(out, message);
+    if (message->position)
+        kh_buf_addf(out, ",\"cursor\":\"%" PRIu64 "\"", message->position);
     kh_buf_add(out, "}\n", 2);
 }

@@ -1,4 +1,4 @@
-#include "kernelhost/gateway/peers.h"
+#include "kernelhost/gateway/peers_own.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,40 +18,11 @@
 #include "base/mem.h"
 
 #define TICK_MS 50
-#define BUCKETS 64 /* a power of two */
 
-struct peer {
-    struct peer *next; /* in its bucket */
-    int fd;            /* libzmq's own: it may be closed and reused at any time, */
-    ino_t inode;       /* so the inode tells whether it still is this socket */
-    bool tcp;
-    bool right;     /* it has sent something with the key */
-    int queued;     /* SIOCOUTQ when last seen */
-    uint64_t moved; /* when that last changed or was 0 */
-    uint64_t taken; /* bytes of its messages that came out of libzmq */
-};
-
-struct kh_peers {
-    struct kh_loop *loop;
-    void *socket;
-    size_t trusted;
-    bool keeps;
-    struct kh_tally *tally;
-    struct kh_peers_events events;
-    zsock_t *monitor;
-    struct kh_zwatch *watch;
-    struct kh_timer *timer;
-    struct peer *bucket[BUCKETS];
-    unsigned count, tcp_count;
-    bool held;      /* the tally was not empty when last seen */
-    uint64_t freed; /* the tally's when last seen */
-    uint64_t moved; /* when that last changed */
-};
-
-static struct peer **
-place_of(struct kh_peers *peers, int fd)
+struct kh_peer **
+kh_peers_place(struct kh_peers *peers, int fd)
 {
-    struct peer **at = &peers->bucket[(unsigned)fd & (BUCKETS - 1)];
+    struct kh_peer **at = &peers->bucket[(unsigned)fd & (KH_PEERS_BUCKETS - 1)];
 
     while (*at && (*at)->fd != fd)
         at = &(*at)->next;
@@ -61,13 +32,16 @@ place_of(struct kh_peers *peers, int fd)
 static void
 forget(struct kh_peers *peers, int fd)
 {
-    struct peer **at = place_of(peers, fd), *peer = *at;
+    struct kh_peer **at = kh_peers_place(peers, fd), *peer = *at;
 
     if (!peer)
         return;
     *at = peer->next;
     peers->count--;
     peers->tcp_count -= peer->tcp;
+    /* Another socket's peer may have the descriptor by now. */
+    if (peer->noted && peer->noted->tag == peers->tag && !kh_ledger_left(peers->ledger))
+        peer->noted->tag = 0;
     free(peer);
 }
 
@@ -96,7 +70,7 @@ look_on(struct kh_peers *peers)
 static void
 remember(struct kh_peers *peers, int fd)
 {
-    struct peer *peer, **at;
+    struct kh_peer *peer, **at;
     struct stat st;
 
     forget(peers, fd);
@@ -107,7 +81,14 @@ remember(struct kh_peers *peers, int fd)
     peer->inode = st.st_ino;
     peer->tcp = is_tcp(fd);
     peer->moved = kh_loop_now(peers->loop);
-    at = place_of(peers, fd);
+    if (peers->ledger)
+        peer->noted = kh_ledger_connection(peers->ledger, fd);
+    if (peer->noted) {
+        peer->noted->subscribed = peer->noted->filtered = 0;
+        peer->noted->since = 0;
+        peer->noted->tag = peers->tag;
+    }
+    at = kh_peers_place(peers, fd);
     *at = peer;
     peers->count++;
     peers->tcp_count += peer->tcp;
@@ -129,6 +110,8 @@ on_monitor(void *arg)
         memcpy(&value, zframe_data(frame) + 2, 4);
         if (event == ZMQ_EVENT_ACCEPTED)
             remember(peers, value);
+        else if (event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED)
+            peers->events.joined(peers->events.arg);
         else if (event == ZMQ_EVENT_DISCONNECTED || event == ZMQ_EVENT_CLOSED)
             forget(peers, value);
     }
@@ -139,7 +122,7 @@ on_monitor(void *arg)
  * socket gets its number. So what is shut down is a descriptor of our own, once it is
  * known to be of the right socket. */
 static void
-cut(struct kh_peers *peers, const struct peer *peer, const char *why)
+cut(struct kh_peers *peers, const struct kh_peer *peer, const char *why)
 {
     AUTO_FD int own = fcntl(peer->fd, F_DUPFD_CLOEXEC, 0);
     struct stat st;
@@ -153,7 +136,7 @@ cut(struct kh_peers *peers, const struct peer *peer, const char *why)
 }
 
 static bool
-stalls(const struct kh_peers *peers, struct peer *peer, uint64_t now)
+stalls(const struct kh_peers *peers, struct kh_peer *peer, uint64_t now)
 {
     int queued = 0;
 
@@ -180,7 +163,7 @@ has_messages(const struct kh_peers *peers)
 }
 
 static bool
-hoards(const struct kh_peers *peers, const struct peer *peer)
+hoards(const struct kh_peers *peers, const struct kh_peer *peer)
 {
     struct tcp_info info = {0};
     socklen_t size = sizeof(info);
@@ -196,7 +179,7 @@ hoards(const struct kh_peers *peers, const struct peer *peer)
 /* What is counted here and there drifts apart by a few bytes, by ZMTP's own
  * heartbeats for one: so much is forgiven a tick. */
 static void
-forgive(struct peer *peer)
+forgive(struct kh_peer *peer)
 {
     peer->taken++;
 }
@@ -205,7 +188,7 @@ forgive(struct peer *peer)
  * socket is asked only when it matters: most peers are idle, and this is all
  * that they cost. */
 static bool
-look_at(struct kh_peers *peers, struct peer *peer, uint64_t now)
+look_at(struct kh_peers *peers, struct kh_peer *peer, uint64_t now)
 {
     const char *why = NULL;
 
@@ -223,10 +206,10 @@ look_at(struct kh_peers *peers, struct peer *peer, uint64_t now)
 static void
 look_at_all(struct kh_peers *peers, uint64_t now)
 {
-    struct peer *peer, *next;
+    struct kh_peer *peer, *next;
     int i;
 
-    for (i = 0; i < BUCKETS; i++)
+    for (i = 0; i < KH_PEERS_BUCKETS; i++)
         for (peer = peers->bucket[i]; peer; peer = next) {
             next = peer->next;
             if (!look_at(peers, peer, now))
@@ -261,12 +244,12 @@ kh_peers_sent(struct kh_peers *peers)
 void
 kh_peers_taken(struct kh_peers *peers, int fd, size_t size, bool right)
 {
-    struct peer *peer = fd < 0 ? NULL : *place_of(peers, fd);
+    struct kh_peer *peer = fd < 0 ? NULL : *kh_peers_place(peers, fd);
 
     /* It may have been quicker than the news of its connection. */
     while (fd >= 0 && !peer && (zsock_events(peers->monitor) & ZMQ_POLLIN)) {
         on_monitor(peers);
-        peer = *place_of(peers, fd);
+        peer = *kh_peers_place(peers, fd);
     }
     if (!peer)
         return;
@@ -295,8 +278,8 @@ kh_peers_new(struct kh_loop *loop, void *socket, size_t trusted, bool keeps,
     peers->timer = kh_timer_new(loop, on_tick, peers);
     if (!peers->monitor ||
         zmq_socket_monitor(socket, endpoint,
-                           ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_DISCONNECTED |
-                               ZMQ_EVENT_CLOSED) < 0 ||
+                           ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_HANDSHAKE_SUCCEEDED |
+                               ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_CLOSED) < 0 ||
         zsock_connect(peers->monitor, "%s", endpoint) < 0) {
         kh_fail_errno(err, "cannot monitor a ZeroMQ socket");
         kh_peers_free(peers);
@@ -322,7 +305,7 @@ kh_peers_free(struct kh_peers *peers)
     kh_zwatch_close(peers->watch);
     kh_timer_close(peers->timer);
     zsock_destroy(&peers->monitor);
-    for (i = 0; i < BUCKETS; i++)
+    for (i = 0; i < KH_PEERS_BUCKETS; i++)
         while (peers->bucket[i])
             forget(peers, peers->bucket[i]->fd);
     free(peers);

@@ -20,6 +20,7 @@
 #ifndef KH_GATEWAY_PEERS_H
 #define KH_GATEWAY_PEERS_H
 
+#include "kernelhost/gateway/ledger.h"
 #include "kernelhost/gateway/loop.h"
 #include "kernelhost/gateway/tally.h"
 
@@ -36,6 +37,8 @@ struct kh_peers_events {
     /* Some times a second while bytes are held, and when they are gone: look at
      * the tally. */
     void (*moved)(void *arg);
+    /* A peer can be spoken to from now on. */
+    void (*joined)(void *arg);
     /* A peer was cut; WHY in words. */
     void (*cut)(void *arg, const char *why);
     void *arg;
@@ -48,6 +51,29 @@ struct kh_peers *kh_peers_new(struct kh_loop *loop, void *socket, size_t trusted
                               bool keeps, struct kh_tally *tally,
                               const struct kh_peers_events *events,
                               struct kh_error *err);
+
+/* From now on, and before SOCKET is bound, connections are noted in LEDGER as TAG's. */
+void kh_peers_note(struct kh_peers *peers, struct kh_ledger *ledger, uint64_t tag);
+
+/* The peer of descriptor FD has subscribed; FILTERED: not to everything. TOLD is the
+ * position of the last message that was published before. */
+void kh_peers_subscribed(struct kh_peers *peers, int fd, bool filtered, uint64_t told);
+
+/* Subscriptions of peers that are connected. */
+unsigned kh_peers_subscribers(const struct kh_peers *peers);
+
+/* The position up to which every subscriber's connection has taken what was published
+ * up to TOLD; KH_POSITION_END when that is all. One that has taken nothing for
+ * KH_PEERS_STALL_MS is not waited for. */
+uint64_t kh_peers_written(struct kh_peers *peers, uint64_t told);
+
+/* Whether what was sent up to position TOLD to the peer of FD, which was its BIRTHth,
+ * has been written, or never can be. */
+bool kh_peers_answered(const struct kh_peers *peers, int fd, uint32_t birth,
+                       uint64_t told);
+
+/* Which connection of descriptor FD it is; 0 when that is not known. */
+uint32_t kh_peers_birth(const struct kh_peers *peers, int fd);
 
 /* Before SOCKET is closed. */
 void kh_peers_free(struct kh_peers *peers);

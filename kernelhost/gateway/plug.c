@@ -19,6 +19,7 @@ struct kh_plug {
     struct kh_tally *tally;
     struct kh_peers *peers;
     int type;
+    uint64_t told; /* position of the newest message */
 };
 
 /* ZMTP: a byte of flags, and the length in one byte or eight. */
@@ -60,6 +61,17 @@ receive(zsock_t *sock, zmq_msg_t *parts, size_t max, size_t *size)
     return count;
 }
 
+/* A subscription: 1, then the topic. */
+static void
+note_subscription(struct kh_plug *plug, int fd, const struct kh_slice *frames,
+                  size_t count)
+{
+    const char *data = frames->data;
+
+    if (count == 1 && frames->size && data[0] == 1)
+        kh_peers_subscribed(plug->peers, fd, frames->size > 1, plug->told);
+}
+
 static void
 on_message(void *arg)
 {
@@ -70,13 +82,16 @@ on_message(void *arg)
     size_t count = receive(plug->sock, parts, KH_WIRE_FRAMES_MAX, &size);
     size_t kept = count < KH_WIRE_FRAMES_MAX ? count : KH_WIRE_FRAMES_MAX;
     bool right;
+    int fd;
 
     for (i = 0; i < kept; i++)
         frames[i] = (struct kh_slice){zmq_msg_data(&parts[i]), zmq_msg_size(&parts[i])};
     if (count) {
-        right = plug->events.message(plug, plug->events.arg, frames, count);
-        kh_peers_taken(plug->peers, zmq_msg_get(&parts[kept - 1], ZMQ_SRCFD), size,
-                       right);
+        fd = zmq_msg_get(&parts[kept - 1], ZMQ_SRCFD);
+        if (plug->type == ZMQ_XPUB)
+            note_subscription(plug, fd, frames, count);
+        right = plug->events.message(plug, plug->events.arg, fd, frames, count);
+        kh_peers_taken(plug->peers, fd, size, right);
     }
     for (i = 0; i < kept; i++)
         zmq_msg_close(&parts[i]);
@@ -90,6 +105,15 @@ on_moved(void *arg)
     if (plug->type == ZMQ_ROUTER)
         kh_zwatch_pause(plug->watch, kh_tally_held(plug->tally) > KH_PLUG_PAUSE);
     plug->events.moved(plug->events.arg);
+}
+
+static void
+on_joined(void *arg)
+{
+    struct kh_plug *plug = arg;
+
+    kh_zwatch_kick(plug->watch);
+    plug->events.joined(plug->events.arg);
 }
 
 static void
@@ -122,7 +146,7 @@ kh_plug_new(struct kh_loop *loop, const struct kh_plug_kind *kind,
 {
     struct kh_plug *plug = kh_xcalloc(1, sizeof(*plug));
     const struct kh_peers_events peers_events = {
-        .moved = on_moved, .cut = on_cut, .arg = plug};
+        .joined = on_joined, .moved = on_moved, .cut = on_cut, .arg = plug};
     void *handle;
 
     plug->events = *events;
@@ -200,11 +224,13 @@ make_part(struct kh_plug *plug, zmq_msg_t *part, const struct kh_slice *frame,
 
 int
 kh_plug_send(struct kh_plug *plug, const struct kh_slice *frames, size_t count,
-             struct kh_error *err)
+             uint64_t position, struct kh_error *err)
 {
     void *handle = zsock_resolve(plug->sock);
     size_t weight = 0, i;
 
+    if (position)
+        plug->told = position;
     for (i = 0; i < count; i++)
         weight += frames[i].size + sizeof(zmq_msg_t);
     for (i = 0; i < count; i++) {
@@ -221,6 +247,24 @@ kh_plug_send(struct kh_plug *plug, const struct kh_slice *frames, size_t count,
     kh_zwatch_kick(plug->watch);
     kh_peers_sent(plug->peers);
     return 0;
+}
+
+struct kh_peers *
+kh_plug_connections(const struct kh_plug *plug)
+{
+    return plug->peers;
+}
+
+uint64_t
+kh_plug_told(const struct kh_plug *plug)
+{
+    return plug->told;
+}
+
+void
+kh_plug_tell(struct kh_plug *plug, uint64_t position)
+{
+    plug->told = position;
 }
 
 size_t

@@ -28,10 +28,13 @@ struct kh_plug_kind {
 };
 
 struct kh_plug_events {
-    /* A message came: COUNT frames; when there were more than KH_WIRE_FRAMES_MAX
-     * COUNT tells and only so many are there. True: its sender has the key. */
-    bool (*message)(struct kh_plug *plug, void *arg, const struct kh_slice *frames,
-                    size_t count);
+    /* A message came by descriptor FD: COUNT frames; when there were more than
+     * KH_WIRE_FRAMES_MAX COUNT tells and only so many are there. True: its sender has
+     * the key. */
+    bool (*message)(struct kh_plug *plug, void *arg, int fd,
+                    const struct kh_slice *frames, size_t count);
+    /* A peer can be spoken to from now on. */
+    void (*joined)(void *arg);
     /* What waits for slow peers has changed. */
     void (*moved)(void *arg);
     /* A peer was cut; WHY says in words why. */
@@ -49,9 +52,14 @@ int kh_plug_bind(struct kh_plug *plug, const char *where, bool v6,
                  char ret_place[KH_PLACE_SIZE], struct kh_error *err);
 void kh_plug_unbind(struct kh_plug *plug, const char *place);
 
-/* Sends one message; it is copied. Never waits. */
+/* Sends one message; it is copied. Never waits. POSITION is 0 or the message's. */
 int kh_plug_send(struct kh_plug *plug, const struct kh_slice *frames, size_t count,
-                 struct kh_error *err);
+                 uint64_t position, struct kh_error *err);
+
+/* The connections of it (peers.h), and the position of the newest message sent. */
+struct kh_peers *kh_plug_connections(const struct kh_plug *plug);
+uint64_t kh_plug_told(const struct kh_plug *plug);
+void kh_plug_tell(struct kh_plug *plug, uint64_t position);
 
 /* Bytes that peers have not taken yet, and connected peers. */
 size_t kh_plug_waiting(const struct kh_plug *plug);

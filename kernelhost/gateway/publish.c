@@ -23,7 +23,8 @@ kh_asker_of(const struct kh_request *request)
                              .ident = request->ident,
                              .ident_count = request->ident_count,
                              .sink = request->sink,
-                             .request = request->id};
+                             .request = request->id,
+                             .from = request->from};
 }
 
 static void
@@ -44,7 +45,8 @@ to_sinks(struct kh_kernel *kernel, const struct kh_message *message)
 
     for (sink = kernel->sinks; sink; sink = next) {
         next = sink->next;
-        sink->message(sink, message);
+        if (!message->position || message->position > sink->after)
+            sink->message(sink, message);
     }
 }
 
@@ -57,9 +59,11 @@ put(struct kh_kernel *kernel, struct kh_message *message)
     int r = 0;
 
     message->channel = KH_CHANNEL_IOPUB;
-    kh_origin_header(&kernel->origin, message->msg_type, &header);
+    kh_origin_header(&kernel->origin, message->msg_type, message->position, &header);
     message->header = slice_of(&header);
-    if (kernel->channels)
+    if (message->position)
+        kernel->note->published = message->position;
+    if (kernel->channels && (!message->position || message->position > kernel->skip))
         r = kh_channels_send(kernel->channels, message, NULL, 0, &err);
     if (r < 0)
         log_unsent(kernel, message, &err);
@@ -70,6 +74,22 @@ put(struct kh_kernel *kernel, struct kh_message *message)
     return r;
 }
 
+static void
+put_stderr(struct kh_kernel *kernel, uint64_t request, const char *text)
+{
+    struct kh_buf content = KH_BUF_INIT;
+    struct kh_message message = {.msg_type = "stream",
+                                 .request = request,
+                                 .position = kh_kernel_position(kernel),
+                                 .parent_header =
+                                     kh_requests_parent(kernel->requests, request)};
+
+    kh_reply_stream(&content, "stderr", kh_slice_text(text));
+    message.content = slice_of(&content);
+    put(kernel, &message);
+    kh_buf_release(&content);
+}
+
 void
 kh_tell(struct kh_kernel *kernel, uint64_t request, struct kh_slice parent,
         const char *msg_type, struct kh_slice metadata, struct kh_slice content,
@@ -77,6 +97,7 @@ kh_tell(struct kh_kernel *kernel, uint64_t request, struct kh_slice parent,
 {
     struct kh_message message = {.msg_type = msg_type,
                                  .request = request,
+                                 .position = kh_kernel_position(kernel),
                                  .parent_header = parent,
                                  .metadata = metadata,
                                  .content = content,
@@ -87,8 +108,8 @@ kh_tell(struct kh_kernel *kernel, uint64_t request, struct kh_slice parent,
     if (!parent.size)
         message.parent_header = kh_requests_parent(kernel->requests, request);
     if (put(kernel, &message) == -EMSGSIZE)
-        kh_tell_stderr(kernel, request,
-                       "an output was too large to be sent to Jupyter clients\n");
+        put_stderr(kernel, request,
+                   "an output was too large to be sent to Jupyter clients\n");
 }
 
 void
@@ -108,7 +129,8 @@ kh_emit_stream(void *arg, uint64_t request, enum kh_stream stream, struct kh_sli
 {
     struct kh_kernel *kernel = arg;
     struct kh_buf content = KH_BUF_INIT;
-    struct kh_message message = {.msg_type = "stream", .request = request};
+    struct kh_message message = {
+        .msg_type = "stream", .request = request, .position = kernel->coalesce.end};
 
     kh_reply_stream(&content, stream == KH_STREAM_STDERR ? "stderr" : "stdout", text);
     message.parent_header = kh_requests_parent(kernel->requests, request);
@@ -121,7 +143,7 @@ void
 kh_tell_stderr(struct kh_kernel *kernel, uint64_t request, const char *text)
 {
     kh_coalesce_flush(&kernel->coalesce, kh_loop_now(kernel->gateway->loop));
-    kh_emit_stream(kernel, request, KH_STREAM_STDERR, kh_slice_text(text));
+    put_stderr(kernel, request, text);
 }
 
 void
@@ -132,6 +154,7 @@ kh_answer(struct kh_kernel *kernel, const struct kh_asker *asker, const char *ms
     struct kh_message message = {.channel = asker->channel,
                                  .msg_type = msg_type,
                                  .request = asker->request,
+                                 .position = kh_kernel_position(kernel),
                                  .parent_header = asker->header,
                                  .metadata = metadata,
                                  .content = content,
@@ -141,14 +164,18 @@ kh_answer(struct kh_kernel *kernel, const struct kh_asker *asker, const char *ms
     struct kh_error err;
 
     kh_coalesce_flush(&kernel->coalesce, kh_loop_now(kernel->gateway->loop));
-    kh_origin_header(&kernel->origin, msg_type, &header);
+    kh_origin_header(&kernel->origin, msg_type, message.position, &header);
     message.header = slice_of(&header);
-    if (asker->sink)
-        asker->sink->message(asker->sink, &message);
-    else if (kernel->channels && asker->ident_count &&
-             kh_channels_send(kernel->channels, &message, asker->ident,
-                              asker->ident_count, &err) < 0)
-        log_unsent(kernel, &message, &err);
+    if (asker->sink) {
+        if (!message.position || message.position > asker->sink->after)
+            asker->sink->message(asker->sink, &message);
+    } else if (kernel->channels && asker->ident_count) {
+        if (kh_channels_send(kernel->channels, &message, asker->ident,
+                             asker->ident_count, &err) < 0)
+            log_unsent(kernel, &message, &err);
+        else
+            kh_kernel_replied(kernel, asker, message.position);
+    }
     kh_buf_release(&header);
 }
 
@@ -206,5 +233,5 @@ kh_answer_lost(struct kh_kernel *kernel, struct kh_request *request, const char 
     else if (!request->replied)
         answer_aborted(kernel, &asker, request->row);
     kh_tell_state(kernel, &asker, "idle");
-    kh_requests_finish(kernel->requests, request);
+    kh_kernel_finish(kernel, request);
 }

@@ -19,6 +19,10 @@ void kh_registry_free(struct kh_registry *registry);
  * the others are refreshed. */
 void kh_registry_refresh(struct kh_registry *registry, kh_sandbox_fn *fn, void *arg);
 
+/* Takes up the kernels that an earlier gateway served (recover.h). Once, after the
+ * first refresh. */
+void kh_registry_recover(struct kh_registry *registry);
+
 struct kh_sandbox *kh_registry_find(struct kh_registry *registry, const char *name);
 unsigned kh_registry_count(const struct kh_registry *registry);
 

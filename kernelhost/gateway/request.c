@@ -55,6 +55,7 @@ kh_requests_free(struct kh_requests *requests)
         struct kh_request *request = requests->first;
 
         requests->first = request->next;
+        kh_buf_release(&request->frame);
         free(request);
     }
     for (i = 0; i < requests->past_size; i++)
@@ -191,6 +192,7 @@ unlink_request(struct kh_requests *requests, struct kh_request *request)
         requests->last = request->prev;
     requests->count--;
     requests->bytes -= request->bytes;
+    kh_buf_release(&request->frame);
 }
 
 /* The ring is full, and has its oldest at place 0, since it was never overwritten. */

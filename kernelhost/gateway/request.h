@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "kernelhost/gateway/ledger.h"
 #include "protocol/jupyter/schema.h"
 #include "protocol/jupyter/wire.h"
 
@@ -32,6 +33,11 @@ struct kh_request {
     bool sent;                   /* given to init */
     bool begun;                  /* busy was published */
     bool replied;
+    bool recovered;                 /* an earlier gateway took it */
+    bool stranded;                  /* and init never got it */
+    struct kh_route_mark from;      /* the connection it came by */
+    struct kh_ledger_request *note; /* what outlives us of it; NULL: nothing */
+    struct kh_buf frame;            /* as it was sent, until it has begun */
     size_t ident_count;
     struct kh_slice ident[KH_WIRE_IDENTS_MAX];
     struct kh_slice header; /* raw JSON */

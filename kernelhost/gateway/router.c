@@ -200,13 +200,15 @@ route_known(struct kh_kernel *kernel, const struct kh_asker *asker,
 }
 
 void
-kh_route(struct kh_kernel *kernel, enum kh_channel channel, const struct kh_wire *wire)
+kh_route(struct kh_kernel *kernel, enum kh_channel channel, const struct kh_wire *wire,
+         const struct kh_route_mark *from)
 {
     const struct kh_schema *row = kh_schema_request(wire->head.msg_type);
     struct kh_asker asker = {.channel = channel,
                              .header = wire->header,
                              .ident = wire->ident,
-                             .ident_count = wire->ident_count};
+                             .ident_count = wire->ident_count,
+                             .from = *from};
 
     if (channel == KH_CHANNEL_STDIN)
         return; /* nobody has asked for input: a stale answer */

@@ -193,7 +193,7 @@ come_up(struct kh_sandbox *sandbox)
 
     sandbox->phase = KH_PHASE_UP;
     for (kernel = sandbox->kernels; kernel; kernel = kh_kernel_next(kernel))
-        kh_kernel_up(kernel, false, 0, 0, 0);
+        kh_kernel_up(kernel, NULL);
     answer(&sandbox->ups, NULL);
 }
 
@@ -407,7 +407,9 @@ kh_sandbox_free(struct kh_sandbox *sandbox)
     kh_fail(&err, ENOENT, "the sandbox was removed");
     sandbox->phase = KH_PHASE_BROKEN;
     kh_broker_forget(sandbox->gateway->broker, sandbox);
-    lose_all(sandbox, err.text);
+    if (!sandbox->gateway->leaving)
+        lose_all(sandbox, err.text);
+    kh_link_free(STEAL_PTR(sandbox->link));
     answer(&sandbox->ups, &err);
     answer(&sandbox->stops, &err);
     while (sandbox->kernels)

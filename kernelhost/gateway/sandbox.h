@@ -76,6 +76,15 @@ int kh_sandbox_send_urgent(struct kh_sandbox *sandbox, const struct kh_frame *fr
 struct kh_kernel *kh_sandbox_kernels(struct kh_sandbox *sandbox);
 struct kh_kernel *kh_sandbox_kernel(struct kh_sandbox *sandbox, const char *id);
 
+/* A kernel of it that an earlier gateway has noted. -EINVAL when the note is of
+ * another sandbox or makes no sense. */
+struct kh_ledger_kernel;
+int kh_sandbox_recover(struct kh_sandbox *sandbox, const struct kh_ledger_kernel *note);
+
+/* Likewise one of which the database alone knows. */
+struct kh_row_kernel;
+int kh_sandbox_recover_row(struct kh_sandbox *sandbox, const struct kh_row_kernel *row);
+
 /* The first usable kernel of a language, or a new one. OWNER as in kernel.h;
  * with FRESH always a new one. -EAGAIN when there are KH_KERNELS_MAX. */
 int kh_sandbox_need_kernel(struct kh_sandbox *sandbox, const char *language, bool fresh,

@@ -9,7 +9,9 @@
 #include "kernelhost/gateway/sandbox_own.h"
 #include "protocol/link/init.h"
 
-#define WELCOME_SLICE 24 /* u32 number, u32 state, u64 first, u64 last */
+#define WELCOME_SLICE                                                                  \
+    32 /* u32 number, u32 state, u64 first, u64 last, u64 accepted                     \
+        */
 
 static uint64_t
 get(const unsigned char *at, int bytes)
@@ -29,6 +31,7 @@ hold_kernel(struct kh_sandbox *sandbox, const struct kh_slice *slice,
             struct kh_error *err)
 {
     const unsigned char *at = slice->data;
+    struct kh_kernel_held held;
     struct kh_kernel *kernel;
     uint32_t number;
 
@@ -39,9 +42,12 @@ hold_kernel(struct kh_sandbox *sandbox, const struct kh_slice *slice,
         return kh_fail(err, EBADMSG, "a kernel in WELCOME has number %u", number);
     kernel = kh_sandbox_kernel_numbered(sandbox, number);
     if (!kernel)
-        kernel = kh_sandbox_insert_kernel(sandbox, number, "python", NULL);
-    kh_kernel_up(kernel, true, (uint32_t)get(at + 4, 4), get(at + 8, 8),
-                 get(at + 16, 8));
+        kernel = kh_sandbox_insert_kernel(sandbox, number, NULL, "python", NULL);
+    held.state = (uint32_t)get(at + 4, 4);
+    held.first = get(at + 8, 8);
+    held.last = get(at + 16, 8);
+    held.accepted = get(at + 24, 8);
+    kh_kernel_up(kernel, &held);
     return 0;
 }
 

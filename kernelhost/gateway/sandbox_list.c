@@ -1,9 +1,11 @@
 /* sandbox_list: the kernels and processes of a sandbox. */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "kernelhost/gateway/exec.h"
 #include "kernelhost/gateway/kernel.h"
+#include "kernelhost/gateway/ledger.h"
 #include "kernelhost/gateway/sandbox_own.h"
 #include "protocol/link/init.h"
 
@@ -35,7 +37,7 @@ kh_sandbox_kernel_numbered(struct kh_sandbox *sandbox, uint32_t number)
 }
 
 struct kh_kernel *
-kh_sandbox_insert_kernel(struct kh_sandbox *sandbox, uint32_t number,
+kh_sandbox_insert_kernel(struct kh_sandbox *sandbox, uint32_t number, const char *id,
                          const char *language, const struct kh_kernel_owner *owner)
 {
     struct kh_kernel *kernel, *before = NULL, *at = sandbox->kernels;
@@ -44,7 +46,7 @@ kh_sandbox_insert_kernel(struct kh_sandbox *sandbox, uint32_t number,
         before = at;
         at = kh_kernel_next(at);
     }
-    kernel = kh_kernel_new(sandbox->gateway, sandbox, number, language, owner);
+    kernel = kh_kernel_new(sandbox->gateway, sandbox, number, id, language, owner);
     kh_kernel_set_next(kernel, at);
     if (before)
         kh_kernel_set_next(before, kernel);
@@ -52,6 +54,30 @@ kh_sandbox_insert_kernel(struct kh_sandbox *sandbox, uint32_t number,
         sandbox->kernels = kernel;
     sandbox->kernel_count++;
     return kernel;
+}
+
+int
+kh_sandbox_recover(struct kh_sandbox *sandbox, const struct kh_ledger_kernel *note)
+{
+    char language[KH_LANGUAGE_SIZE];
+
+    if (note->number < 1 || note->number > KH_KERNELS_MAX ||
+        memcmp(note->sandbox, sandbox->record.id, KH_ID_SIZE) ||
+        kh_sandbox_kernel_numbered(sandbox, note->number))
+        return -EINVAL;
+    snprintf(language, sizeof(language), "%.32s", note->language);
+    kh_sandbox_insert_kernel(sandbox, note->number, NULL, language, NULL);
+    return 0;
+}
+
+int
+kh_sandbox_recover_row(struct kh_sandbox *sandbox, const struct kh_row_kernel *row)
+{
+    if (row->number < 1 || row->number > KH_KERNELS_MAX ||
+        kh_sandbox_kernel_numbered(sandbox, row->number))
+        return -EINVAL;
+    kh_sandbox_insert_kernel(sandbox, row->number, row->id, row->kind, NULL);
+    return 0;
 }
 
 int
@@ -74,7 +100,7 @@ kh_sandbox_need_kernel(struct kh_sandbox *sandbox, const char *language, bool fr
     if (number > KH_KERNELS_MAX)
         return kh_fail(err, EAGAIN, "sandbox '%s' has %u kernels (hint: remove one)",
                        sandbox->record.name, KH_KERNELS_MAX);
-    *ret_kernel = kh_sandbox_insert_kernel(sandbox, number, language, owner);
+    *ret_kernel = kh_sandbox_insert_kernel(sandbox, number, NULL, language, owner);
     return 0;
 }
 

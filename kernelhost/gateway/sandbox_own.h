@@ -51,7 +51,7 @@ int kh_sandbox_frame(struct kh_sandbox *sandbox, const struct kh_frame *frame,
 struct kh_kernel *kh_sandbox_kernel_numbered(struct kh_sandbox *sandbox,
                                              uint32_t number);
 struct kh_kernel *kh_sandbox_insert_kernel(struct kh_sandbox *sandbox, uint32_t number,
-                                           const char *language,
+                                           const char *id, const char *language,
                                            const struct kh_kernel_owner *owner);
 struct kh_exec *kh_sandbox_exec(struct kh_sandbox *sandbox, uint64_t number);
 

@@ -1,5 +1,6 @@
 /* submit: requests on their way to init, and the listeners' side of a kernel. */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/clean.h"
@@ -7,6 +8,10 @@
 #include "kernelhost/gateway/kernel_own.h"
 #include "kernelhost/gateway/loop.h"
 #include "protocol/link/init.h"
+
+/* A request up to this size is kept until it has begun, to be sent again when the link
+ * breaks. */
+#define KH_AGAIN_MAX (64u * 1024)
 
 /* Keeps an encoded frame until init can have it. */
 static int
@@ -32,7 +37,31 @@ pass_on(struct kh_kernel *kernel, struct kh_request *request,
     if (r == -ENOTCONN) /* the link was lost just now and is made again */
         return hold_frame(kernel, frame, err);
     request->sent = r == 0;
+    if (r == 0 && kh_frame_size(frame) <= KH_AGAIN_MAX)
+        kh_frame_encode(frame, &request->frame, NULL);
     return r;
+}
+
+static void
+note(struct kh_kernel *kernel, struct kh_request *request, const struct kh_schema *row,
+     unsigned flags)
+{
+    struct kh_ledger *ledger = kernel->gateway->ledger;
+    struct kh_ledger_request fields = {
+        .kernel = kh_ledger_index(ledger, kernel->note),
+        .id = request->id,
+        .fd = (uint32_t)request->from.fd,
+        .birth = request->from.birth,
+        .flags = (uint16_t)flags,
+        .channel = (uint8_t)request->channel,
+        .sunk = request->sink != NULL,
+        .ident_count = (uint8_t)request->ident_count,
+    };
+
+    if (request->sink && request->sink->client)
+        snprintf(fields.client, sizeof(fields.client), "%s", request->sink->client);
+    snprintf(fields.msg_type, sizeof(fields.msg_type), "%s", row->msg_type);
+    request->note = kh_ledger_note(ledger, &fields, request->ident, request->header);
 }
 
 /* Numbers the request, notes it and gives it to init, or says why not. */
@@ -52,12 +81,15 @@ enter(struct kh_kernel *kernel, const struct kh_asker *asker,
     if (r < 0)
         return r;
     request->sink = asker->sink;
+    request->from = asker->from;
+    note(kernel, request, row, frame->flags);
     r = pass_on(kernel, request, frame, err);
     if (r < 0) {
         *ret_request = request;
         return r;
     }
     kernel->warm = false;
+    kernel->note->warm = 0;
     kh_kernel_touch(kernel);
     *ret_request = request;
     kh_kernel_step(kernel, KH_LIFE_EV_WANTED, NULL);
@@ -101,7 +133,7 @@ kh_kernel_submit(struct kh_kernel *kernel, struct kh_sink *sink,
         *ret_number = kernel->gateway->last_number + 1;
     r = enter(kernel, &asker, row, &frame, &request, err);
     if (r < 0 && request)
-        kh_requests_finish(kernel->requests, request);
+        kh_kernel_finish(kernel, request);
     return r;
 }
 
@@ -110,6 +142,17 @@ kh_kernel_listen(struct kh_kernel *kernel, struct kh_sink *sink)
 {
     sink->next = kernel->sinks;
     kernel->sinks = sink;
+}
+
+/* It went away by itself: nobody comes for the rest. */
+static void
+forget_client(struct kh_kernel *kernel, const struct kh_sink *sink)
+{
+    struct kh_request *request = kh_requests_first(kernel->requests);
+
+    for (; request && sink->client; request = request->next)
+        if (request->sink == sink && request->note)
+            request->note->sunk = 0;
 }
 
 void
@@ -122,6 +165,8 @@ kh_kernel_unlisten(struct kh_kernel *kernel, struct kh_sink *sink)
     if (*at)
         *at = sink->next;
     sink->next = NULL;
+    if (!kernel->gateway->ending)
+        forget_client(kernel, sink);
     kh_requests_drop_sink(kernel->requests, sink);
 }
 
@@ -134,34 +179,6 @@ kh_kernel_hold(struct kh_kernel *kernel, bool hold)
     }
     kernel->holds--;
     kh_kernel_pace(kernel);
-}
-
-void
-kh_kernel_batch(struct kh_kernel *kernel)
-{
-    struct kh_frame frame = {
-        .type = KH_INIT_ACK, .kernel = kernel->number, .seq = kernel->seq};
-    long due;
-
-    due = kh_coalesce_due(&kernel->coalesce, kh_loop_now(kernel->gateway->loop));
-    if (due >= 0)
-        kh_timer_start(kernel->flush, (uint64_t)due, 0);
-    if (!kernel->attached || kernel->holds || kernel->crowded ||
-        kernel->acked == kernel->seq)
-        return;
-    if (kh_sandbox_send_urgent(kernel->sandbox, &frame, NULL) < 0)
-        return;
-    kernel->acked = kernel->seq;
-    kernel->unacked = 0;
-}
-
-void
-kh_kernel_pace(struct kh_kernel *kernel)
-{
-    if (kernel->crowded && kernel->channels &&
-        kh_channels_waiting(kernel->channels) < KH_CHANNELS_LOW)
-        kernel->crowded = false;
-    kh_kernel_batch(kernel);
 }
 
 static unsigned
@@ -223,6 +240,7 @@ void
 kh_kernel_set_warm(struct kh_kernel *kernel)
 {
     kernel->warm = true;
+    kernel->note->warm = 1;
 }
 
 struct kh_kernel *
@@ -243,5 +261,6 @@ kh_kernel_claim(struct kh_kernel *kernel)
     bool warm = kernel->warm;
 
     kernel->warm = false;
+    kernel->note->warm = 0;
     return warm;
 }

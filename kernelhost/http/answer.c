@@ -82,7 +82,7 @@ on_read(void *arg, uint64_t position, char *out, size_t size)
     struct kh_http_request *request = arg;
     size_t have = kh_buf_len(&request->out);
 
-    (void)position;
+    request->sent = position; /* it asks for more when it has written all it had */
     if (request->aborted)
         return MHD_CONTENT_READER_END_WITH_ERROR;
     if (have) {
@@ -94,6 +94,8 @@ on_read(void *arg, uint64_t position, char *out, size_t size)
             request->drained(request->drained_arg);
         return (ssize_t)n;
     }
+    if (!request->finished && request->drained)
+        request->drained(request->drained_arg);
     if (request->finished)
         return MHD_CONTENT_READER_END_OF_STREAM;
     kh_http_suspend(request);
@@ -130,6 +132,12 @@ size_t
 kh_http_waiting(const struct kh_http_request *request)
 {
     return kh_buf_len(&request->out);
+}
+
+uint64_t
+kh_http_sent(const struct kh_http_request *request)
+{
+    return request->sent;
 }
 
 void

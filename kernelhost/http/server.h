@@ -52,6 +52,10 @@ void kh_http_stream(struct kh_http_request *request, const char *type,
                     void (*drained)(void *arg), void *arg);
 void kh_http_write(struct kh_http_request *request, struct kh_slice bytes);
 size_t kh_http_waiting(const struct kh_http_request *request);
+
+/* Bytes of the stream that the connection has surely taken. DRAINED is called once more
+ * when that is all. */
+uint64_t kh_http_sent(const struct kh_http_request *request);
 void kh_http_end(struct kh_http_request *request);
 
 /* Ends a stream so that the client can tell that it is not whole. */

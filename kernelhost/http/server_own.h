@@ -43,6 +43,7 @@ struct kh_http_request {
     const char *header; /* one more line of its head, or NULL */
     char header_value[KH_HTTP_VALUE_SIZE];
     struct kh_buf out;
+    uint64_t sent; /* bytes of the stream that went to the connection */
     bool suspended;
     bool finished; /* by the handler */
     bool aborted;

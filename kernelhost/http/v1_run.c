@@ -6,7 +6,9 @@
 #include "base/clean.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "kernelhost/gateway/ledger.h"
 #include "kernelhost/gateway/loop.h"
+#include "kernelhost/gateway/position.h"
 #include "kernelhost/gateway/registry.h"
 #include "kernelhost/http/v1.h"
 #include "protocol/jupyter/reply.h"
@@ -18,6 +20,8 @@
 #define WAITING_LOW  (1u * 1024 * 1024)
 #define STALL_MS     10000
 
+#define CURSOR_DIGITS 20
+
 /* One execution for one client. It ends with the idle of its request. */
 struct run {
     struct kh_sink sink; /* first */
@@ -28,8 +32,13 @@ struct run {
     struct kh_kernel *kernel; /* NULL: not listening */
     struct kh_timer *stall;
     uint64_t number;
-    bool held; /* the kernel, because the client does not read */
-    bool gone; /* the client, before the kernel was found */
+    char client[KH_LEDGER_CLIENT_SIZE]; /* what the client calls it; "": nothing */
+    uint64_t written;                   /* bytes of lines */
+    uint64_t told, told_at; /* position of the last one, and where it ends */
+    uint64_t mark, mark_at; /* likewise of one before it */
+    bool ending;            /* its last line was written */
+    bool held;              /* the kernel, because the client does not read */
+    bool gone;              /* the client, before the kernel was found */
     bool streaming;
     bool submitting;
     bool doomed; /* it ended while it was being submitted */
@@ -89,13 +98,37 @@ static void
 on_drained(void *arg)
 {
     struct run *run = arg;
+    struct kh_http_request *request = run->request;
 
+    if (run->ending && kh_http_sent(request) >= run->written) {
+        free_run(run);
+        kh_http_end(request);
+        return;
+    }
     if (!run->held)
         return;
-    if (kh_http_waiting(run->request) < WAITING_LOW)
+    if (kh_http_waiting(request) < WAITING_LOW)
         let_go(run);
     else
         kh_timer_start(run->stall, STALL_MS, 0);
+}
+
+/* The client gets what the connection has taken, even if we are killed. */
+static uint64_t
+written_to(struct kh_sink *sink)
+{
+    struct run *run = (struct run *)sink;
+    uint64_t sent = run->streaming ? kh_http_sent(run->request) : 0;
+    uint64_t position = run->sink.after;
+
+    if (!run->client[0] || sent >= run->told_at)
+        return KH_POSITION_END;
+    if (sent >= run->mark_at) {
+        position = run->mark;
+        run->mark = run->told;
+        run->mark_at = run->told_at;
+    }
+    return position;
 }
 
 /* The cell goes on without its client. */
@@ -139,15 +172,18 @@ on_message(struct kh_sink *sink, const struct kh_message *message)
     struct kh_http_request *request = run->request;
     struct kh_buf line = KH_BUF_INIT;
 
-    if (message->request != run->number)
+    if (message->request != run->number || run->ending)
         return;
     begin_stream(run);
     kh_message_line(message, &line);
     kh_http_write(request, (struct kh_slice){kh_buf_ptr(&line), kh_buf_len(&line)});
+    run->written += kh_buf_len(&line);
+    run->told_at = run->written;
+    if (message->position)
+        run->told = message->position;
     kh_buf_release(&line);
     if (is_idle(message)) {
-        free_run(run);
-        kh_http_end(request);
+        run->ending = true;
     } else if (!run->held && kh_http_waiting(request) > WAITING_HIGH) {
         run->held = true;
         kh_kernel_hold(run->kernel, true);
@@ -160,9 +196,10 @@ on_kernel_gone(struct kh_sink *sink)
 {
     struct run *run = (struct run *)sink;
 
-    run->held = false;
+    let_go(run);
     run->kernel = NULL;
-    cut(run);
+    if (!run->ending) /* else all that it was to get is on its way */
+        cut(run);
 }
 
 /* The header of an execute_request of our own. */
@@ -172,7 +209,7 @@ make_header(struct kh_buf *out)
     struct kh_origin origin;
 
     kh_origin_init(&origin, "kernelhost");
-    kh_origin_header(&origin, "execute_request", out);
+    kh_origin_header(&origin, "execute_request", 0, out);
 }
 
 /* The kernel that was named, or the first; the client is told which. */
@@ -187,6 +224,29 @@ choose_kernel(struct run *run, struct kh_kernel **ret_kernel, struct kh_error *e
     return r;
 }
 
+/* Looks for a request of this client in all kernels. -ENOENT when there is none that
+ * could have been taken: then it is a new one. */
+static int
+resume(struct run *run, struct kh_error *err)
+{
+    struct kh_kernel *kernel = kh_sandbox_kernels(run->sandbox);
+    bool cursor = run->sink.after;
+    int r = -ENOENT;
+
+    for (; kernel && run->client[0] && r == -ENOENT; kernel = kh_kernel_next(kernel)) {
+        r = kh_kernel_resume(kernel, &run->sink, &run->number, err);
+        if (r < 0)
+            continue;
+        run->kernel = kernel;
+        kh_http_header(run->request, "Kernel-Id", kh_kernel_id(kernel));
+        begin_stream(run);
+    }
+    if (r == -ENOENT && cursor)
+        r = kh_fail(err, EBUSY, "the output of request '%s' is not kept any more",
+                    run->client);
+    return r;
+}
+
 static int
 submit(struct run *run, struct kh_error *err)
 {
@@ -194,6 +254,9 @@ submit(struct run *run, struct kh_error *err)
     struct kh_kernel *kernel;
     int r;
 
+    r = resume(run, err);
+    if (r != -ENOENT)
+        return r;
     r = choose_kernel(run, &kernel, err);
     if (r < 0)
         return r;
@@ -270,6 +333,30 @@ create(const struct kh_v1_call *call, struct run *run, const json_t *object)
                        run);
 }
 
+/* "request" names it, "cursor" is that of the last line that came. */
+static int
+read_client(const json_t *body, struct run *run, struct kh_error *err)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                "0123456789-_";
+    const char *client, *cursor;
+
+    if (kh_v1_text(body, "request", sizeof(run->client) - 1, "", &client, err) < 0 ||
+        kh_v1_text(body, "cursor", CURSOR_DIGITS, "", &cursor, err) < 0)
+        return -err->code;
+    if (client[strspn(client, plain)])
+        return kh_fail(err, EINVAL,
+                       "'request' must be letters, digits, hyphens and underscores");
+    if (cursor[strspn(cursor, "0123456789")] || (*cursor && !*client))
+        return kh_fail(err, EINVAL,
+                       "'cursor' must be that of a line of this 'request'");
+    snprintf(run->client, sizeof(run->client), "%s", client);
+    run->sink.client = *client ? run->client : NULL;
+    run->sink.after = *cursor ? strtoull(cursor, NULL, 10) : 0;
+    run->mark = run->told = run->sink.after;
+    return 0;
+}
+
 static int
 read_body(const struct kh_v1_call *call, struct run *run, struct kh_error *err)
 {
@@ -287,6 +374,8 @@ read_body(const struct kh_v1_call *call, struct run *run, struct kh_error *err)
     run->language = kh_v1_language(language);
     if (!run->language)
         return kh_fail(err, EINVAL, "'language' must be \"python\" for now");
+    if (read_client(call->body, run, err) < 0)
+        return -err->code;
     memcpy(run->kernel_id, kernel, strlen(kernel) + 1);
     run->flags = KH_REQUEST_EXECUTE | (stop ? KH_REQUEST_STOP_ON_ERROR : 0);
     kh_json_addf(&run->content,
@@ -318,6 +407,7 @@ kh_v1_run(const struct kh_v1_call *call)
     run = kh_xcalloc(1, sizeof(*run));
     run->sink.message = on_message;
     run->sink.gone = on_kernel_gone;
+    run->sink.written = written_to;
     run->gateway = call->gateway;
     run->request = call->request;
     run->sandbox = sandbox;

@@ -1,6 +1,7 @@
 #include "protocol/jupyter/header.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -125,12 +126,13 @@ kh_origin_init(struct kh_origin *origin, const char *username)
 }
 
 void
-kh_origin_header(struct kh_origin *origin, const char *msg_type, struct kh_buf *out)
+kh_origin_header(struct kh_origin *origin, const char *msg_type, uint64_t number,
+                 struct kh_buf *out)
 {
     char msg_id[KH_UUID_SIZE + 24], date[KH_DATE_SIZE];
 
-    snprintf(msg_id, sizeof(msg_id), "%s_%llu", origin->session,
-             (unsigned long long)++origin->count);
+    snprintf(msg_id, sizeof(msg_id), "%s_%s%" PRIu64, origin->session,
+             number ? "" : "x", number ? number : ++origin->count);
     kh_date_now(date);
     kh_json_addf(out,
                  "{\"msg_id\":%s,\"session\":%s,\"username\":%s,\"date\":%s,"

@@ -6,8 +6,9 @@
  *
  * Made: a struct kh_origin is one incarnation of one kernel. All its messages
  * carry one session (JupyterLab drops what is queued when the session changes,
- * so a restart needs a new origin), and msg_id is session "_" counter: never
- * the same twice. Embedded by value, owns nothing.
+ * so a restart needs a new origin). msg_id is session "_" and a number that the owner
+ * keeps (the same message has the same number when it is made again), or session "_x"
+ * counter: never the same twice. Embedded by value, owns nothing.
  */
 #ifndef KH_JUPYTER_HEADER_H
 #define KH_JUPYTER_HEADER_H
@@ -43,15 +44,15 @@ int kh_header_parse(struct kh_slice json, struct kh_header *ret_header,
 struct kh_origin {
     char session[KH_UUID_SIZE];
     char username[33];
-    uint64_t count; /* messages made */
+    uint64_t count; /* messages made that have no number of the owner's */
 };
 
 /* A new random session. */
 void kh_origin_init(struct kh_origin *origin, const char *username);
 
 /* Appends the header (JSON) of the next message, dated now. MSG_TYPE is ours or
- * was checked. */
-void kh_origin_header(struct kh_origin *origin, const char *msg_type,
+ * was checked. NUMBER is the owner's, 0 for none. */
+void kh_origin_header(struct kh_origin *origin, const char *msg_type, uint64_t number,
                       struct kh_buf *out);
 
 /* The time now as the protocol and the HTTP API write it: UTC, microseconds, Z

@@ -72,7 +72,8 @@ enum kh_init_type {
     /* init -> gateway */
     KH_INIT_WELCOME = 32, /* answer to HELLO; id: KH_INIT_VERSION; one slice a
                              kernel: u32 number, u32 state, u64 first seq still
-                             held, u64 last seq (little-endian) */
+                             held, u64 last seq, u64 highest id of a request
+                             that was taken (little-endian) */
     KH_INIT_REFUSED = 33, /* the frame with this kernel and id was not accepted;
                              flags: its type; slice 0: why */
     /* journal entries: kernel and seq are set */

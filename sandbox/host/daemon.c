@@ -392,6 +392,8 @@ kh_daemon_serve(const struct kh_daemon_options *options)
     (void)unlinkat(d.host.store.run, "host.pid", 0);
     (void)unlinkat(d.host.store.run, "renewal", 0);
     kh_gateway_close(&d.gateway, &d.host.store);
+    if (!d.host.running)
+        kh_gateway_forget(&d.host.store);
     kh_broker_release(&d.broker);
     kh_host_close(&d.host);
     free(d.renewal.program);

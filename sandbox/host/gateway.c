@@ -13,6 +13,8 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
+#include <linux/magic.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
 #include <time.h>
@@ -25,6 +27,11 @@
 #define BROKER_FD 3
 #define API_FD    4
 #define LOCK_FD   5
+#define LEDGER_FD 6
+
+/* Memory that the system keeps for as long as it runs; where there is none a file has
+ * to do. */
+#define LEDGER_DIR "/dev/shm"
 
 #define OLD_GATEWAY_MS 3000
 
@@ -171,6 +178,70 @@ make_directory(const struct kh_gateway *gateway, const struct kh_store *store,
     return r < 0 ? r : STEAL_FD(dir);
 }
 
+/* Its database is in it; as seen from its working directory. */
+#define REGISTRY_PATH "../../registry"
+
+static int
+make_registry(const struct kh_gateway *gateway, const struct kh_store *store,
+              struct kh_error *err)
+{
+    AUTO_FD int dir = -1;
+
+    if (mkdirat(store->state, "registry", 0700) < 0 && errno != EEXIST)
+        return kh_fail_errno(err, "cannot make the registry's directory");
+    dir = openat(store->state, "registry",
+                 O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    if (dir < 0 || fchown(dir, gateway->uid, gateway->gid) < 0 || fchmod(dir, 0700) < 0)
+        return kh_fail_errno(err, "cannot give the gateway its registry");
+    return 0;
+}
+
+/* Where the ledger is: one name for each state directory. */
+static void
+ledger_path(const struct kh_store *store, char *out, size_t size)
+{
+    struct statfs fs;
+    struct stat st;
+
+    if (statfs(LEDGER_DIR, &fs) == 0 && fs.f_type == TMPFS_MAGIC &&
+        fstat(store->state, &st) == 0)
+        snprintf(out, size, LEDGER_DIR "/kernelhost-%jx-%jx", (uintmax_t)st.st_dev,
+                 (uintmax_t)st.st_ino);
+    else
+        snprintf(out, size, "%s/run/ledger", store->path);
+}
+
+/* Anybody may make files in /dev/shm: one that is not ours, whole, is replaced. */
+static int
+open_ledger(const struct kh_store *store, struct kh_error *err)
+{
+    char path[KH_STATE_PATH_MAX + 32];
+    AUTO_FD int fd = -1;
+    struct stat st;
+
+    ledger_path(store, path, sizeof(path));
+    fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == 0 &&
+        st.st_nlink == 1 && (st.st_mode & 07777) == 0600)
+        return STEAL_FD(fd);
+    kh_fd_close(&fd);
+    if (unlink(path) < 0 && errno != ENOENT)
+        return kh_fail_errno(err, "cannot remove '%s'", path);
+    fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return kh_fail_errno(err, "cannot make '%s'", path);
+    return STEAL_FD(fd);
+}
+
+void
+kh_gateway_forget(const struct kh_store *store)
+{
+    char path[KH_STATE_PATH_MAX + 32];
+
+    ledger_path(store, path, sizeof(path));
+    (void)unlink(path);
+}
+
 /* The lock goes with the first descriptor of the file that is closed, so there is one
  * only; it cannot be written to. */
 static int
@@ -191,15 +262,17 @@ hold_lock(const struct kh_store *store)
  * all others are closed at exec. */
 static int
 number_descriptors(const struct kh_gateway *gateway, const struct kh_store *store,
-                   int broker)
+                   int broker, int ledger)
 {
-    int high = fcntl(broker, F_DUPFD_CLOEXEC, 10), fd;
+    int high = fcntl(broker, F_DUPFD_CLOEXEC, 10);
+    int book = fcntl(ledger, F_DUPFD_CLOEXEC, 10), fd;
 
-    if (high < 0 || dup2(gateway->api, API_FD) < 0 || dup2(high, BROKER_FD) < 0 ||
-        hold_lock(store) < 0 ||
-        syscall(SYS_close_range, LOCK_FD + 1, ~0u, CLOSE_RANGE_CLOEXEC) < 0)
+    if (high < 0 || book < 0 || dup2(gateway->api, API_FD) < 0 ||
+        dup2(high, BROKER_FD) < 0 || hold_lock(store) < 0 ||
+        dup2(book, LEDGER_FD) < 0 ||
+        syscall(SYS_close_range, LEDGER_FD + 1, ~0u, CLOSE_RANGE_CLOEXEC) < 0)
         return -errno;
-    for (fd = BROKER_FD; fd <= LOCK_FD; fd++)
+    for (fd = BROKER_FD; fd <= LEDGER_FD; fd++)
         if (kh_fd_cloexec(fd, false) < 0)
             return -errno;
     return 0;
@@ -207,14 +280,14 @@ number_descriptors(const struct kh_gateway *gateway, const struct kh_store *stor
 
 static int
 become_gateway(const struct kh_gateway *gateway, const struct kh_store *store, int dir,
-               int broker)
+               int broker, int ledger)
 {
     struct rlimit files;
     sigset_t none;
     int cap;
 
     if (fchdir(dir) < 0 || setpgid(0, 0) < 0 ||
-        number_descriptors(gateway, store, broker) < 0)
+        number_descriptors(gateway, store, broker, ledger) < 0)
         return -errno;
     if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
         files.rlim_cur = files.rlim_max;
@@ -239,19 +312,28 @@ become_gateway(const struct kh_gateway *gateway, const struct kh_store *store, i
 /* The binary is opened before ids change: its path may not be open to them. */
 static void
 exec_gateway(const struct kh_gateway *gateway, const struct kh_store *store, int dir,
-             int broker)
+             int broker, int ledger)
 {
     int binary = open(gateway->binary, O_RDONLY | O_CLOEXEC);
     char public[KH_STATE_PATH_MAX + 16];
-    const char *const argv[] = {
-        "kernelhost-gateway", "--broker-fd", "3", "--api-fd", "4",
-        "--public-dir",       public,        NULL};
+    const char *const argv[] = {"kernelhost-gateway",
+                                "--broker-fd",
+                                "3",
+                                "--api-fd",
+                                "4",
+                                "--ledger-fd",
+                                "6",
+                                "--registry-dir",
+                                REGISTRY_PATH,
+                                "--public-dir",
+                                public,
+                                NULL};
     static const char *const envp[] = {"LANG=C.UTF-8", NULL};
     struct kh_error err = {0};
 
     snprintf(public, sizeof(public), "%s/run/gateway", store->path);
     binary = binary < 0 ? binary : fcntl(binary, F_DUPFD_CLOEXEC, 20);
-    if (binary < 0 || become_gateway(gateway, store, dir, broker) < 0)
+    if (binary < 0 || become_gateway(gateway, store, dir, broker, ledger) < 0)
         kh_fail_errno(&err, "kernelhostd: error cannot become the gateway");
     else {
         /* exec writes to neither; its prototype is older than const. */
@@ -267,29 +349,38 @@ kh_gateway_start(struct kh_gateway *gateway, const struct kh_store *store,
                  void (*ended)(struct kh_process *, int status), void *owner,
                  struct kh_error *err)
 {
-    AUTO_FD int dir = -1, ours = -1;
+    AUTO_FD int dir = -1, ours = -1, ledger = -1;
     struct timespec now;
     int pair[2], pidfd = -1;
+    int64_t now_ms;
     pid_t pid;
 
     clock_gettime(CLOCK_MONOTONIC, &now);
-    if (now.tv_sec - gateway->minute >= 60 || !gateway->starts) {
+    now_ms = now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    if (now.tv_sec - gateway->minute >= 60 || !gateway->starts ||
+        now_ms - gateway->started >= KH_GATEWAY_LIVED_MS) {
         gateway->minute = now.tv_sec;
         gateway->starts = 0;
     }
     if (++gateway->starts > KH_GATEWAY_RESTARTS)
         return kh_fail(err, EAGAIN, "the gateway ended %d times in a minute",
                        KH_GATEWAY_RESTARTS);
+    gateway->started = now_ms;
     dir = make_directory(gateway, store, err);
     if (dir < 0)
         return dir;
+    if (make_registry(gateway, store, err) < 0)
+        return -err->code;
+    ledger = open_ledger(store, err);
+    if (ledger < 0)
+        return ledger;
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
         return kh_fail_errno(err, "cannot make the broker socket");
     ours = pair[0];
     kh_fd_refuse_fds(ours);
     pid = kh_sys_clone(0, -1, &pidfd);
     if (pid == 0)
-        exec_gateway(gateway, store, dir, pair[1]);
+        exec_gateway(gateway, store, dir, pair[1], ledger);
     close(pair[1]);
     if (pid < 0)
         return kh_fail_errno(err, "cannot fork");

@@ -1,10 +1,13 @@
 /* gateway: kernelhostd's child that speaks with the world.
  *
  * Started with its own user id, no capabilities and no_new_privs, in its own
- * directory STATE/run/gateway, with three descriptors: 3 the broker socket, 4 the
+ * directory STATE/run/gateway, with four descriptors: 3 the broker socket, 4 the
  * listening socket of the local API (STATE/run/api.sock, 0600, root), 5 a locked file
- * that tells as long as it is there. Started again when it ends; after
- * KH_GATEWAY_RESTARTS times in a minute not at once. It ends with kernelhostd.
+ * that tells as long as it is there, 6 its ledger: a file in memory in which it notes
+ * what the next one must know. STATE/registry is its own too, and never emptied.
+ * Started again when it ends; after KH_GATEWAY_RESTARTS times in a minute, in each of
+ * which it lived for less than KH_GATEWAY_LIVED_MS, not at once. It ends with
+ * kernelhostd.
  */
 #ifndef KH_HOST_GATEWAY_H
 #define KH_HOST_GATEWAY_H
@@ -17,6 +20,7 @@
 
 #define KH_GATEWAY_USER     "kernelhost-gateway"
 #define KH_GATEWAY_RESTARTS 10
+#define KH_GATEWAY_LIVED_MS 1000
 
 struct kh_gateway {
     const char *binary; /* borrowed */
@@ -27,6 +31,7 @@ struct kh_gateway {
     int api;         /* the API's listening socket; kept over restarts */
     unsigned starts; /* in the minute that began at `minute` */
     int64_t minute;
+    int64_t started; /* the last one (CLOCK_MONOTONIC, ms) */
 };
 
 /* Looks the user up, binds the API socket (or takes API, if it is not -1), and waits
@@ -35,6 +40,9 @@ struct kh_gateway {
 int kh_gateway_open(struct kh_gateway *gateway, const struct kh_store *store,
                     const char *binary, int api, struct kh_error *err);
 void kh_gateway_close(struct kh_gateway *gateway, const struct kh_store *store);
+
+/* The sandboxes have ended: what a gateway noted of them is of no use to another. */
+void kh_gateway_forget(const struct kh_store *store);
 
 /* Starts the process; ENDED is called when it has ended. -EAGAIN when it was started
  * too often. */

@@ -15,7 +15,7 @@
 #define REQUEST_FLAGS                                                                  \
     (KH_REQUEST_CONTROL | KH_REQUEST_EXECUTE | KH_REQUEST_STOP_ON_ERROR)
 
-#define WELCOME_SLICE 24
+#define WELCOME_SLICE 32
 
 static void
 put(unsigned char *at, uint64_t value, int bytes)
@@ -43,6 +43,7 @@ welcome(void)
         put(at + 4, kernel->told, 4);
         put(at + 8, kh_journal_first(&kernel->journal), 8);
         put(at + 16, kernel->journal.last, 8);
+        put(at + 24, kernel->queue.last, 8);
         frame.slice[frame.count++] = (struct kh_slice){at, WELCOME_SLICE};
     }
     kh_conn_answer(&frame);

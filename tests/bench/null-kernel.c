@@ -36,7 +36,7 @@ send_message(struct null_kernel *kernel, enum kh_channel channel, const char *ty
                            .content = kh_slice_text(content)};
     struct kh_wire_out out;
     struct kh_error err;
-    kh_origin_header(&kernel->origin, type, &header);
+    kh_origin_header(&kernel->origin, type, 0, &header);
     wire.header = (struct kh_slice){kh_buf_ptr(&header), kh_buf_len(&header)};
     wire.ident_count = 1;
     wire.ident[0] = kh_slice_text(type);

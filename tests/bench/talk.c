@@ -114,7 +114,7 @@ send_request(struct talk *talk, enum kh_channel channel, const char *type,
     struct kh_wire_out out;
     struct kh_error err;
     kh_buf_consume(&talk->header, kh_buf_len(&talk->header));
-    kh_origin_header(&talk->origin, type, &talk->header);
+    kh_origin_header(&talk->origin, type, 0, &talk->header);
     talk->wire = (struct kh_wire){
         .header = {kh_buf_ptr(&talk->header), kh_buf_len(&talk->header)},
         .content = content,

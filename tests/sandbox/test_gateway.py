@@ -175,14 +175,15 @@ def bad_greetings():
                 self.raw(frame.encode() if isinstance(frame, Frame) else frame)
         return type("Greeter", (Init,), {"welcome": welcome})
 
-    kernel = struct.Struct("<IIQQ")
+    kernel = struct.Struct("<IIQQQ")
     cases = {
         "another version": Frame(WELCOME, ident=2),
         "a kernel that is cut": Frame(WELCOME, ident=1, slices=[b"xy"]),
-        "kernel number 0": Frame(WELCOME, ident=1, slices=[kernel.pack(0, 2, 1, 1)]),
-        "kernel number 65": Frame(WELCOME, ident=1, slices=[kernel.pack(65, 2, 1, 1)]),
+        "kernel number 0": Frame(WELCOME, ident=1, slices=[kernel.pack(0, 2, 1, 1, 0)]),
+        "kernel number 65": Frame(WELCOME, ident=1,
+                                  slices=[kernel.pack(65, 2, 1, 1, 0)]),
         "too many kernels": Frame(WELCOME, ident=1,
-                                  slices=[kernel.pack(1, 2, 1, 1)] * 65),
+                                  slices=[kernel.pack(1, 2, 1, 1, 0)] * 65),
         "an entry before WELCOME": Frame(DONE, kernel=1, seq=1),
     }
     with Gateway() as g:
@@ -190,7 +191,7 @@ def bad_greetings():
             g.create(f"box{number}", greet(frame))
             equal(g.run(f"box{number}").status, 409, f"{name} is refused")
         g.create("known", greet(Frame(
-            WELCOME, ident=1, slices=[kernel.pack(3, READY, 5, 9)])))
+            WELCOME, ident=1, slices=[kernel.pack(3, READY, 5, 9, 0)])))
         ok(wait_for(lambda: g.http("GET", "/v1/sandboxes/known").json["kernels"]),
            "a kernel that init has is adopted")
         g.inits["known"].seq = 9

@@ -8,7 +8,7 @@ from gateway_host import B_CONNECT, FINE, Frame, Gateway, Init, asked, shown, wa
 from init_client import DONE, HELLO, READY, REQUEST, START, STATE, WELCOME
 from tap import check, done, equal, ok
 
-KERNEL = struct.Struct("<IIQQ")
+KERNEL = struct.Struct("<IIQQQ")
 
 
 class Silent(Init):
@@ -81,7 +81,7 @@ def no_stream():
 
 
 def liars():
-    old = [KERNEL.pack(1, READY, 5, 9)]
+    old = [KERNEL.pack(1, READY, 5, 9, 0)]
     cases = {
         "kernels": [Frame(WELCOME, ident=1, slices=old)],
         "another version": [Frame(WELCOME, ident=7)],

@@ -37,7 +37,7 @@ def reconnects():
         last = seen[-1].seq
         c.close()
         c = init.connect()
-        numbers = {struct.unpack("<IIQQ", s)[0]: struct.unpack("<IIQQ", s)[1:]
+        numbers = {struct.unpack("<IIQQQ", s)[0]: struct.unpack("<IIQQQ", s)[1:]
                    for s in c.welcome.slices}
         equal(sorted(numbers), [1, 2], "WELCOME lists the kernels")
         ok(numbers[1][0] == READY and numbers[1][2] == last, "with state and numbers")

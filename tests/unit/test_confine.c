@@ -262,7 +262,7 @@ confined(int (*attempt)(void))
     int status = 0;
 
     if (pid == 0) {
-        if (kh_confine(&landlock, &err) < 0) {
+        if (kh_confine(NULL, &landlock, &err) < 0) {
             fprintf(stderr, "# %s\n", err.text);
             _exit(255);
         }

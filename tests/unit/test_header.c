@@ -46,9 +46,9 @@ making(void)
     kh_origin_init(&origin, "kernel");
     kh_origin_init(&other, "a name that is longer than what is kept of it");
     ok(strcmp(origin.session, other.session), "two origins have two sessions");
-    kh_origin_header(&origin, "status", &out);
+    kh_origin_header(&origin, "status", 7, &out);
     first = kh_buf_len(&out);
-    kh_origin_header(&origin, "stream", &out);
+    kh_origin_header(&origin, "stream", 0, &out);
     is_int(kh_header_parse((struct kh_slice){kh_buf_ptr(&out), first}, &one, NULL), 0,
            "a header that was made can be read");
     kh_header_parse(
@@ -56,7 +56,7 @@ making(void)
         NULL);
     is_str(one.session, origin.session, "it has the session");
     is_str(two.session, one.session, "of its origin");
-    snprintf(want, sizeof(want), "%s_2", origin.session);
+    snprintf(want, sizeof(want), "%s_x1", origin.session);
     is_str(two.msg_id, want, "msg_id counts");
     is_str(one.version, "5.5", "the version is what we speak");
     is_str(two.msg_type, "stream", "the type is kept");

@@ -146,7 +146,7 @@ composing(void)
 
     kh_signer_new(NULL, kh_slice_text("k"), &signer, NULL);
     kh_origin_init(&origin, "kernel");
-    kh_origin_header(&origin, "status", &header);
+    kh_origin_header(&origin, "status", 0, &header);
     wire->ident_count = 1;
     wire->ident[0] = kh_slice_text("kernel.1.status");
     wire->header = (struct kh_slice){kh_buf_ptr(&header), kh_buf_len(&header)};
