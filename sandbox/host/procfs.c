@@ -207,32 +207,30 @@ make_facts(const struct kh_plan *plan, struct kh_error *err)
     return STEAL_FD(facts);
 }
 
+/* The paths are ours and the filesystem is the kernel's: they need no guarding. */
 static int
 cover(const struct mask *mask, int proc, int facts, struct kh_error *err)
 {
-    AUTO_FD int target = kh_sys_open_in(proc, mask->path, O_PATH);
-    AUTO_FD int source = -1;
+    AUTO_FD int view = -1;
     struct stat st;
+    const char *fact = mask->fact;
 
-    if (target < 0 && errno == ENOENT)
-        return 0;
-    if (target < 0 || fstat(target, &st) < 0)
-        return kh_fail_errno(err, "cannot open '/proc/%s'", mask->path);
-    switch (mask->cover) {
-    case COVER_SELF:
-        source = kh_sys_open_in(proc, mask->path, O_PATH);
-        break;
-    case COVER_FACT:
-        source = openat(facts, mask->fact, O_PATH | O_CLOEXEC | O_NOFOLLOW);
-        break;
-    case COVER_EMPTY:
-        source = openat(facts, S_ISDIR(st.st_mode) ? "emptydir" : "empty",
-                        O_PATH | O_CLOEXEC | O_NOFOLLOW);
-        break;
+    if (fstatat(proc, mask->path, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return errno == ENOENT
+                   ? 0
+                   : kh_fail_errno(err, "cannot find '/proc/%s'", mask->path);
+    if (mask->cover == COVER_SELF) {
+        AUTO_FD int target = openat(proc, mask->path, O_PATH | O_CLOEXEC | O_NOFOLLOW);
+
+        return target < 0 ? kh_fail_errno(err, "cannot open '/proc/%s'", mask->path)
+                          : kh_mount_view(target, target, mask->path, err);
     }
-    if (source < 0)
-        return kh_fail_errno(err, "cannot open the cover of '/proc/%s'", mask->path);
-    return kh_mount_view(source, target, mask->path, err);
+    if (mask->cover == COVER_EMPTY)
+        fact = S_ISDIR(st.st_mode) ? "emptydir" : "empty";
+    view = open_tree(facts, fact, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    if (view < 0 || move_mount(view, "", proc, mask->path, MOVE_MOUNT_F_EMPTY_PATH) < 0)
+        return kh_fail_errno(err, "cannot cover '/proc/%s'", mask->path);
+    return 0;
 }
 
 int
@@ -244,12 +242,10 @@ kh_procfs_mask(const struct kh_plan *plan, int proc, struct kh_error *err)
 
     if (facts < 0)
         return facts;
-    for (i = 0; i < KH_COUNT(masks); i++) {
+    r = kh_mount_seal(facts, err); /* and so every view of it */
+    for (i = 0; r == 0 && i < KH_COUNT(masks); i++)
         r = cover(&masks[i], proc, facts, err);
-        if (r < 0)
-            return r;
-    }
-    return 0;
+    return r;
 }
 
 int
