@@ -19,7 +19,7 @@ PLACES = [TMP, "/", "/root", "/home", "/var/tmp", "/tmp"]
 
 # path, root inside the filesystem, mount options, type, superblock options
 MOUNTS = [
-    ("/", "/", "rw,nosuid,nodev", "overlay", "lowerdir=l0:l1 upperdir=box/upper "
+    ("/", "/", "rw,nosuid,nodev", "overlay", "lowerdir=0:1 upperdir=box/upper "
      "workdir=box/work redirect_dir=nofollow"),
     ("/proc", "/", "rw,nosuid,nodev,noexec", "proc", ""),
     ("/proc/sys", "/sys", "ro,nosuid,nodev,noexec", "proc", ""),
