@@ -70,7 +70,7 @@ make_plan(struct kh_host *host, struct kh_box *box, struct kh_plan **ret_plan,
         return kh_fail_errno(err, "cannot duplicate a descriptor");
     r = kh_image_open(&host->store, box->record.image_id, plan, err);
     if (r == 0) {
-        plan->box = kh_store_open_disk(&host->store, &box->record, err);
+        plan->box = kh_store_open_disk(&host->store, &box->record, KH_DISK_SLACK, err);
         r = plan->box < 0 ? plan->box : kh_plan_facts(plan, err);
     }
     if (r == 0)
@@ -98,6 +98,16 @@ note_birth(struct kh_host *host, struct kh_box *box, pid_t pid, uint32_t id_firs
                  : kh_store_save_birth(&host->store, box->record.id, &box->birth, err);
 }
 
+static void
+take_slack_back(struct kh_host *host, const struct kh_box *box)
+{
+    struct kh_error err = {0};
+    AUTO_FD int disk = kh_store_open_disk(&host->store, &box->record, 0, &err);
+
+    if (disk < 0)
+        kh_log(KH_LOG_WARN, "%s", err.text);
+}
+
 static int
 launch(struct kh_host *host, struct kh_box *box, struct kh_error *err)
 {
@@ -113,6 +123,7 @@ launch(struct kh_host *host, struct kh_box *box, struct kh_error *err)
         return r;
     r = kh_spawn(plan, host->groups, box->id, &pid, &pidfd, err);
     if (r == 0) {
+        take_slack_back(host, box);
         r = note_birth(host, box, pid, plan->id_first, err);
         if (r == 0)
             r = kh_process_watch(&box->process, pid, STEAL_FD(pidfd), init_ended, box,

@@ -21,6 +21,10 @@
 #define KH_DISK_DEFAULT (10ull * 1024 * 1024 * 1024)
 #define KH_DISK_MIN     (16ull * 1024 * 1024)
 
+/* More than its limit, while a sandbox starts: overlayfs and init make directories,
+ * and a disk that is full must not keep it from being started and cleared. */
+#define KH_DISK_SLACK (4ull * 1024 * 1024)
+
 struct kh_disk;
 
 /* Opens the disk of the state directory at PATH, which is open as STATE; makes it at

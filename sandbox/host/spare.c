@@ -181,7 +181,7 @@ set_host_name(const struct kh_box *box, const char *name, struct kh_error *err)
 static int
 rename_inside(struct kh_box *box, const char *name, struct kh_error *err)
 {
-    AUTO_FD int dir = kh_store_open_disk(&box->host->store, &box->record, err);
+    AUTO_FD int dir = kh_store_open_disk(&box->host->store, &box->record, 0, err);
     AUTO_FREE char *host = kh_store_hostname(name);
     AUTO_FREE char *hosts = kh_store_hosts(name);
     int r = dir < 0 ? dir : set_host_name(box, name, err);

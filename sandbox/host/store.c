@@ -226,7 +226,7 @@ kh_store_prepare(struct kh_store *store, const uint8_t id[KH_ID_SIZE], const cha
 
 int
 kh_store_open_disk(struct kh_store *store, const struct kh_record *record,
-                   struct kh_error *err)
+                   uint64_t slack, struct kh_error *err)
 {
     AUTO_FD int box = kh_store_open_box(store, record->id, err);
     char text[KH_ID_TEXT];
@@ -248,7 +248,8 @@ kh_store_open_disk(struct kh_store *store, const struct kh_record *record,
         umask(mask);
     }
     if (disk >= 0 && r == 0)
-        r = kh_disk_limit(store->disk, text, record->limits.disk, err);
+        r = kh_disk_limit(store->disk, text,
+                          record->limits.disk ? record->limits.disk + slack : 0, err);
     return disk < 0 ? disk : r < 0 ? r : STEAL_FD(disk);
 }
 

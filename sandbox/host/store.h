@@ -102,9 +102,9 @@ int kh_store_load(struct kh_store *store,
                   struct kh_error *err);
 
 /* Opens the directory that holds the sandbox's upper/ and work/, which are made anew
- * if a power cut took them. Its limit is set. */
+ * if a power cut took them. Its limit is set, with SLACK bytes more. */
 int kh_store_open_disk(struct kh_store *store, const struct kh_record *record,
-                       struct kh_error *err);
+                       uint64_t slack, struct kh_error *err);
 
 /* Opens the sandbox's own directory. Returns a descriptor or -errno. */
 int kh_store_open_box(struct kh_store *store, const uint8_t id[KH_ID_SIZE],

@@ -176,7 +176,7 @@ class Costs:
 
 def inside_share(host, count):
     """PSS of PID 1 and the runners of a few sandboxes, MiB each."""
-    inits = [p for p in children(host.pid) if name_of(p) == "kernelhost-init"]
+    inits = [p for p in children(host.pid) if name_of(p) == "init"]
     some = inits[:: max(1, len(inits) // 20)]
     total = sum(private(p)[1] for i in some for p in (i, *children(i)))
     if some:
@@ -245,7 +245,7 @@ def main(count, bound):
     end = Costs(host)
     end.show(start, count, "left   ")
     after = set(filter(str.isdigit, os.listdir("/proc"))) - outside
-    left = [name for name in map(name_of, after) if name.startswith("kernelhost-i")]
+    left = [name for name in map(name_of, after) if name == "init"]
     disks = os.listdir(host.state / "sandboxes") + os.listdir(host.state / "trash")
     groups = subprocess.run(["find", "/sys/fs/cgroup", "-path", "*/kernelhost/*/*",
                              "-type", "d"], capture_output=True, text=True).stdout
