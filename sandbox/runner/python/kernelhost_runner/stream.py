@@ -61,6 +61,7 @@ class Output:
         self._ident = 0
         self._last = frame.STDOUT  # the stream that was sent last
         self._quiet_until = 0.0
+        self._begun = False  # a line whose end is to be sent at once
         self.deadline = None  # when the inbox thread is to call expire()
         self.forked = False
 
@@ -80,16 +81,18 @@ class Output:
                 self._stream, self._ident = stream, ident
             self._chunks.append(text)
             self._size += len(text)
-            whole = text[-1:] == "\n"
-            if self.deadline is not None and not whole:
+            if self.deadline is not None and not (self._begun and text[-1:] == "\n"):
                 if self._size >= LIMIT:
                     self.send()
                 return
             now = time.monotonic()
-            if self._size >= LIMIT or (now >= self._quiet_until and whole):
+            quiet = now >= self._quiet_until
+            if self._size >= LIMIT or (quiet and text[-1:] == "\n"):
+                self._begun = False
                 self.send()
                 self._quiet_until = now + WINDOW
             elif self.deadline is None:
+                self._begun = quiet
                 self.deadline = max(self._quiet_until, now + PARTIAL)
                 self._alarm(self.deadline)
 
