@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/fd.h"
+#include "sandbox/init/conn.h"
 #include "sandbox/init/session.h"
 #include "sandbox/init/spawn.h"
 
@@ -28,6 +29,7 @@ put(struct kh_kernel *kernel, struct kh_frame *frame)
     frame->kernel = kernel->number;
     /* A frame that came whole is as large when it leaves; others are small. */
     kh_journal_add(&kernel->journal, frame, &err);
+    kh_conn_news(0);
 }
 
 static void

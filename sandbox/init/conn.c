@@ -16,6 +16,8 @@
 #define READ_SIZE   (64u * 1024)
 #define OUT_LOW     (256u * 1024)  /* fetch more below this */
 #define ANSWERS_MAX (1024u * 1024) /* read no requests above this */
+#define AT_ONCE     4              /* times output alone is sent in one millisecond */
+#define WAITS_MAX   (64u * 1024)   /* bytes of it that may wait for the next */
 
 struct cursor {
     bool attached;
@@ -31,8 +33,12 @@ static struct {
     struct kh_entry *entry; /* is being moved into out; NULL at a boundary */
     size_t moved;           /* bytes of it */
     uint32_t turn;          /* kernel that was served last */
+    bool hurry;             /* there is more to send than output */
+    size_t waits;           /* bytes of output that came since the last time */
+    uint64_t window, due;   /* the millisecond that SENT counts for; when to go on */
+    unsigned sent;
     struct cursor cursor[KH_KERNELS_MAX + 1];
-} conn = {.source = {.fd = -1}};
+} conn = {.source = {.fd = -1}, .due = KH_NEVER};
 
 static void
 drop(void)
@@ -133,11 +139,37 @@ may_read(void)
 
 static void take_frames(void);
 
+/* A loop that displays and displays would wake the gateway each time, and it us by
+ * its acknowledgement: only some go alone, the others together. */
+static bool
+rests(void)
+{
+    uint64_t now;
+
+    conn.due = KH_NEVER;
+    if (conn.source.fd < 0 || conn.hurry || !conn.waits || conn.waits > WAITS_MAX ||
+        conn.entry || kh_buf_len(&conn.out))
+        return false;
+    now = kh_now();
+    if (now != conn.window) {
+        conn.window = now;
+        conn.sent = 0;
+    }
+    if (conn.sent++ < AT_ONCE)
+        return false;
+    conn.due = now + 1;
+    return true;
+}
+
 void
 kh_conn_flush(void)
 {
     bool more = true;
 
+    if (rests())
+        return;
+    conn.hurry = false;
+    conn.waits = 0;
     while (conn.source.fd >= 0 && more) {
         fetch();
         more = kh_buf_len(&conn.out) && send_out();
@@ -202,17 +234,34 @@ void
 kh_conn_answer(const struct kh_frame *frame)
 {
     kh_frame_encode(frame, &conn.answers, NULL);
+    conn.hurry = true;
+}
+
+void
+kh_conn_news(size_t output)
+{
+    if (output)
+        conn.waits += output;
+    else
+        conn.hurry = true;
+}
+
+uint64_t
+kh_conn_due(void)
+{
+    return conn.due;
 }
 
 void
 kh_conn_attach(uint32_t kernel, uint64_t seq)
 {
     conn.cursor[kernel] = (struct cursor){.attached = true, .sent = seq};
+    conn.hurry = true;
 }
 
 void
 kh_conn_greeted(void)
 {
-    conn.greeted = true;
+    conn.greeted = conn.hurry = true;
     kh_exec_attach(true);
 }

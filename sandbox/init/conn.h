@@ -11,6 +11,7 @@
 #ifndef KH_INIT_CONN_H
 #define KH_INIT_CONN_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "protocol/link/frame.h"
@@ -18,8 +19,14 @@
 /* Takes FD, a connected stream, non-blocking. */
 void kh_conn_open(int fd);
 
-/* Sends what can be sent; called after each turn of the loop. */
+/* Sends what can be sent; called after each turn of the loop. Output that comes in
+ * many pieces may wait until kh_conn_due (KH_NEVER), at most a millisecond. */
 void kh_conn_flush(void);
+uint64_t kh_conn_due(void);
+
+/* An entry was written into a journal: OUTPUT bytes of what a runner shows, or, with
+ * 0, anything else, which is sent at once and all before it. */
+void kh_conn_news(size_t output);
 
 /* For the handlers of requests: an answer (a frame that is no journal entry),
  * the journal of KERNEL after SEQ from now on, and the end of the handshake. */

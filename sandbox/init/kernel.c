@@ -5,6 +5,7 @@
 
 #include "base/clean.h"
 #include "sandbox/init/action.h"
+#include "sandbox/init/conn.h"
 
 /* What the runner says stops at KH_JOURNAL_BYTES; what the gateway makes us say
  * (LOST) must end as well, were it to ask for ever without acknowledging. */
@@ -34,6 +35,8 @@ put(struct kh_kernel *kernel, const struct kh_frame *from, uint16_t type)
 
     memcpy(frame.slice, from->slice, from->count * sizeof(*from->slice));
     kh_journal_add(&kernel->journal, &frame, NULL);
+    kh_conn_news(
+        type == KH_INIT_PUBLISH || type == KH_INIT_STREAM ? kh_frame_size(&frame) : 0);
 }
 
 static int

@@ -236,6 +236,7 @@ run(void)
         due = kh_kernels_due();
         exec_due = kh_exec_due();
         due = due < exec_due ? due : exec_due;
+        due = due < kh_conn_due() ? due : kh_conn_due();
         kh_loop_run_once(reap_again ? 0 : due);
         if (reap_again)
             reap();
