@@ -25,6 +25,7 @@ struct import {
     char temp[KH_IMPORT_LAYERS_MAX + 1][KH_SHELF_TEMP]; /* base first */
     int dir[KH_IMPORT_LAYERS_MAX + 1];
     unsigned temps;
+    struct kh_sealed sealed[KH_IMPORT_LAYERS_MAX + 1];
     struct kh_import_result result;
 };
 
@@ -224,26 +225,34 @@ add_layer(struct kh_shelf_image *image, const char *id)
 }
 
 static int
-keep(struct import *import, unsigned i, struct kh_error *err)
+seal(struct import *import, unsigned i, struct kh_error *err)
 {
-    struct kh_sealed sealed;
-    bool shared = false;
     int r;
 
     kh_progress("checking layer %u of %u", i + 1, import->temps);
-    r = kh_seal(import->dir[i], go_on, &sealed, err);
+    r = kh_seal(import->dir[i], go_on, &import->sealed[i], err);
     kh_fd_close(&import->dir[i]);
-    if (r < 0)
-        return r;
-    if (sealed.entries == 0) /* a layer of metadata only */
+    return r;
+}
+
+static int
+keep(struct import *import, unsigned i, struct kh_error *err)
+{
+    const struct kh_sealed *sealed = &import->sealed[i];
+    bool shared = false;
+    int r;
+
+    if (sealed->entries == 0) /* a layer of metadata only */
         r = kh_shelf_remove_tree(import->shelf->layers, import->temp[i], err);
     else
-        r = kh_shelf_keep(import->shelf, import->temp[i], sealed.id, &shared, err);
+        r = kh_shelf_keep(import->shelf, import->temp[i], sealed->id, &shared, err);
+    if (r < 0)
+        return r;
     import->temp[i][0] = '\0';
-    if (r == 0 && sealed.entries)
-        add_layer(&import->result.image, sealed.id);
+    if (sealed->entries)
+        add_layer(&import->result.image, sealed->id);
     import->result.shared += shared;
-    return r;
+    return 0;
 }
 
 static int
@@ -253,6 +262,10 @@ keep_all(struct import *import, struct kh_error *err)
     unsigned i;
     int r = 0;
 
+    for (i = 0; r == 0 && i < import->temps; i++)
+        r = seal(import, i, err);
+    if (r == 0)
+        r = kh_shelf_sync(import->shelf, err);
     for (i = 0; r == 0 && i < import->temps; i++)
         r = keep(import, i, err);
     if (r == 0 && !import->result.image.layers)

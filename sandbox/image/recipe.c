@@ -126,6 +126,8 @@ keep(struct kh_shelf *shelf, const struct kh_recipe *plan, int dir, const char *
     int r = kh_seal(dir, go_on, &sealed, err);
 
     if (r == 0)
+        r = kh_shelf_sync(shelf, err);
+    if (r == 0)
         r = kh_shelf_keep(shelf, upper, sealed.id, &shared, err);
     if (r < 0)
         return r;

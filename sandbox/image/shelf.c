@@ -154,6 +154,13 @@ kh_shelf_temp(struct kh_shelf *shelf, char ret_name[KH_SHELF_TEMP],
 }
 
 int
+kh_shelf_sync(struct kh_shelf *shelf, struct kh_error *err)
+{
+    return syncfs(shelf->layers) < 0 ? kh_fail_errno(err, "cannot write to the disk")
+                                     : 0;
+}
+
+int
 kh_shelf_keep(struct kh_shelf *shelf, const char *temp, const char *id,
               bool *ret_shared, struct kh_error *err)
 {
@@ -164,8 +171,7 @@ kh_shelf_keep(struct kh_shelf *shelf, const char *temp, const char *id,
     if (*ret_shared)
         return kh_shelf_remove_tree(shelf->layers, temp, err);
     (void)utimensat(shelf->layers, temp, times, AT_SYMLINK_NOFOLLOW);
-    if (syncfs(shelf->layers) < 0 ||
-        renameat(shelf->layers, temp, shelf->layers, id) < 0 ||
+    if (renameat(shelf->layers, temp, shelf->layers, id) < 0 ||
         fsync(shelf->layers) < 0)
         return kh_fail_errno(err, "cannot put the layer into the store");
     return 0;

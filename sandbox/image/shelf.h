@@ -42,6 +42,9 @@ int kh_shelf_lock(struct kh_shelf *shelf, void (*waiting)(void), struct kh_error
 int kh_shelf_temp(struct kh_shelf *shelf, char ret_name[KH_SHELF_TEMP],
                   struct kh_error *err);
 
+/* What was written to new directories is on the disk: before they are kept. */
+int kh_shelf_sync(struct kh_shelf *shelf, struct kh_error *err);
+
 /* TEMP becomes the layer ID; if that is there already, TEMP is removed. *RET_SHARED
  * tells which. */
 int kh_shelf_keep(struct kh_shelf *shelf, const char *temp, const char *id,

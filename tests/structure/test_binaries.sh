@@ -12,6 +12,8 @@ ok 'kernelhostd is installed' test -x "$libexec/kernelhostd"
 is "$(needed "$libexec/kernelhostd" | tr ' ' '\n' |
     grep -vxE 'libc|libcap|libseccomp')" '' \
     'kernelhostd links libc, libcap and libseccomp only'
+is "$(needed "$libexec/kernelhost-image" | tr ' ' '\n' | grep -vxE 'libc|libcrypto')" '' \
+    'kernelhost-image, which owns the image store, links libc and libcrypto only'
 mapfile -t inits < <(find "$KH_PREFIX/lib/kernelhost/kit" -type f -name init)
 is "${#inits[@]}" 1 'one kernelhost-init is installed in the kit'
 is "$(readelf -lW "${inits[0]-}" 2>&1 | grep INTERP)" '' 'it has no dynamic loader'
