@@ -26,7 +26,6 @@ struct seal {
     void *seen; /* tree of files with several names */
     uint64_t files;
     int (*go_on)(struct kh_error *err);
-    int depth;
 };
 
 /* A file with several names is read, and counted, at the first one. */
@@ -209,25 +208,20 @@ take_link(struct seal *seal, int parent, const char *name, struct kh_error *err)
     return 0;
 }
 
-static int walk(struct seal *seal, int dir, struct kh_error *err);
-
+/* Returns its descriptor: it is walked next. */
 static int
 take_directory(struct seal *seal, int parent, const char *name, struct kh_error *err)
 {
     AUTO_FD int fd = kh_below_open(parent, name, O_RDONLY | O_DIRECTORY);
-    int r = 0;
 
     if (fd < 0)
         return kh_fail_errno(err, "cannot open a directory of the layer");
-    if (seal->sum)
-        r = take_xattrs(seal, fd, name, err);
-    if (r == 0)
-        r = walk(seal, fd, err);
-    if (seal->sum)
-        add(seal, "..", 2);
-    return r;
+    if (seal->sum && take_xattrs(seal, fd, name, err) < 0)
+        return -err->code;
+    return STEAL_FD(fd);
 }
 
+/* Returns the descriptor of a directory, else 0. */
 static int
 take(struct seal *seal, int dir, const char *name, struct kh_error *err)
 {
@@ -256,14 +250,6 @@ take(struct seal *seal, int dir, const char *name, struct kh_error *err)
     if (kind == 'f')
         return take_file(seal, dir, name, &st, err);
     return kind == 'l' ? take_link(seal, dir, name, err) : 0;
-}
-
-static void
-free_names(char **names, size_t count)
-{
-    while (count)
-        free(names[--count]);
-    free(names);
 }
 
 /* The names of DIR, sorted. */
@@ -296,23 +282,58 @@ list(int dir, char ***ret_names, size_t *ret_count, struct kh_error *err)
     return 0;
 }
 
+/* A directory that is being read, and how far. */
+struct level {
+    int dir;
+    char **names;
+    size_t count, next;
+};
+
+/* Takes DIR over. */
 static int
-walk(struct seal *seal, int dir, struct kh_error *err)
+enter(struct seal *seal, struct level *level, int dir, struct kh_error *err)
 {
-    char **names = NULL;
-    size_t count = 0, i;
     int r = go_on(seal, err);
 
-    if (r == 0 && seal->depth++ > DEPTH_MAX)
-        r = kh_fail(err, EBADMSG, "the layer is too deep");
-    if (r == 0)
-        r = list(dir, &names, &count, err);
-    if (r < 0)
-        return r;
-    for (i = 0; r == 0 && i < count; i++)
-        r = take(seal, dir, names[i], err);
-    free_names(names, count);
-    seal->depth--;
+    *level = (struct level){.dir = dir};
+    return r < 0 ? r : list(dir, &level->names, &level->count, err);
+}
+
+static void
+leave(struct level *level)
+{
+    while (level->count)
+        free(level->names[--level->count]);
+    free(level->names);
+    close(level->dir);
+}
+
+static int
+walk(struct seal *seal, int root, struct kh_error *err)
+{
+    struct level levels[DEPTH_MAX], *top = levels;
+    int r, dir = openat(root, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (dir < 0)
+        return kh_fail_errno(err, "cannot read a directory of the layer");
+    r = enter(seal, top, dir, err);
+    while (r >= 0 && (top > levels || top->next < top->count)) {
+        if (top->next == top->count) {
+            leave(top--);
+            if (seal->sum)
+                add(seal, "..", 2);
+            continue;
+        }
+        r = take(seal, top->dir, top->names[top->next++], err);
+        if (r > 0 && top + 1 == levels + DEPTH_MAX) {
+            close(r);
+            r = kh_fail(err, EBADMSG, "the layer is too deep");
+        } else if (r > 0) {
+            r = enter(seal, ++top, r, err);
+        }
+    }
+    while (top >= levels)
+        leave(top--);
     return r;
 }
 
