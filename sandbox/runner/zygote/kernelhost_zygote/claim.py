@@ -99,9 +99,11 @@ def wait(runner, fd):
         os.execve(PYTHON, [PYTHON, RUNNER], environment)
     os.close(errors)
     _be(runner, environment)
+    # Before there is a thread: to enlarge the table of descriptors that threads share,
+    # the kernel waits for RCU, ten times as long as all of this takes.
+    runner.attach(sock)
     if not early:  # beside the first cell: it takes longer than that
         _thread.start_new_thread(_make_profile, ())
-    runner.attach(sock)
     runner.ready()
     runner.run()
     return 0

@@ -9,6 +9,7 @@ from kernelhost_runner import frame
 _LIBRARY = os.path.join(os.path.dirname(os.path.dirname(__file__)), "join.so")
 INIT_SOCKET = b"/.kernelhost/run/join.sock"  # KH_INIT_JOIN
 RUNNER = b"/.kernelhost/runner/python"
+_COLLAPSE = 25  # MADV_COLLAPSE, since Linux 6.1
 JOINED = 32  # KH_JOINED_HELLO
 KIND = b"python"
 _STAT = (26, 27, 45, 46, 47, 28, 48, 49, 50, 51)  # fields of /proc/self/stat
@@ -69,6 +70,7 @@ class Native:
         self._detach = self._library.kh_detach
         self._detach.argtypes = [ctypes.c_ulong, ctypes.c_ulong, ctypes.c_int]
         self._detach.restype = ctypes.c_long
+        self._libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
         self._filters = [
             _Filter(len(program) // 8, bytes(program)) for program in filters
         ]
@@ -127,6 +129,10 @@ class Native:
         code = self._detach(start, size, protection)
         if code < 0:
             raise OSError(-code, f"cannot detach a mapping: {os.strerror(-code)}")
+
+    def collapse(self, start, size):
+        """madvise(MADV_COLLAPSE); whether it went well."""
+        return self._libc.madvise(start, ctypes.c_size_t(size), _COLLAPSE) == 0
 
     def join(self, pidfd, talk):
         """True in the new process; in the zygote False, once it is under way."""

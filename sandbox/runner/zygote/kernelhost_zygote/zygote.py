@@ -61,6 +61,7 @@ def _start(message, fd):
     detach.detach_all(native)
     native.remember_layout()
     preload.settle(fd)
+    detach.collapse_all(native)
     return native, runner
 
 
