@@ -77,6 +77,7 @@ libgateway_a_SOURCES = \
 	kernelhost/gateway/kernel.c kernelhost/gateway/kernel.h \
 	kernelhost/gateway/kernel_own.h \
 	kernelhost/gateway/launch.c kernelhost/gateway/launch.h \
+	kernelhost/gateway/launch_name.c \
 	kernelhost/gateway/life.c kernelhost/gateway/life.h \
 	kernelhost/gateway/limits.c kernelhost/gateway/limits.h \
 	kernelhost/gateway/link.c kernelhost/gateway/link.h \

@@ -10,10 +10,12 @@ image layers are those of the state directory that ./dev made, seen through a
 read-only bind mount; everything else of the state is new.
 """
 
+import http.client
 import json
 import os
 import pathlib
 import signal
+import socket
 import subprocess
 import time
 
@@ -112,6 +114,39 @@ class Host:
         state = pathlib.Path(f"/proc/{self.pid}/root{self.state}")
         on_disk = state / "disk" / ident / "upper"
         return on_disk if on_disk.exists() else state / "sandboxes" / ident / "upper"
+
+    def health(self):
+        """GET /v1/health; OSError while nobody answers."""
+        connection = http.client.HTTPConnection("host")
+        connection.sock = socket.socket(socket.AF_UNIX)
+        connection.sock.settimeout(10)
+        try:
+            connection.sock.connect(str(self.state / "run/api.sock"))
+            connection.request("GET", "/v1/health")
+            return json.load(connection.getresponse())
+        except http.client.HTTPException as error:
+            raise OSError(str(error)) from None
+        finally:
+            connection.close()
+
+    def gateway(self, timeout=30):
+        """The process id of the gateway, once it answers."""
+        end = time.monotonic() + timeout
+        while True:
+            try:
+                return self.health()["pid"]
+            except (OSError, ValueError):
+                if time.monotonic() > end:
+                    raise
+                time.sleep(0.005)
+
+    def kill_gateway(self):
+        """Ends it by SIGKILL; returns the seconds until the next one answers."""
+        pid, begun = self.gateway(), time.monotonic()
+        os.kill(pid, signal.SIGKILL)
+        while self.gateway() == pid:
+            time.sleep(0.005)
+        return time.monotonic() - begun
 
     def log_text(self):
         return self.log.read_text(errors="replace") if self.log.exists() else ""

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,6 +30,8 @@
 
 #define FILE_MAX_BYTES 65536
 #define REMOVE_MS      20000
+#define RETRY_MS       50
+#define RETRIES        1200 /* a minute without a host */
 
 const struct kh_option kh_options_kernel[] = {
     {"connection-file", 'f', "FILE", "the connection file"},
@@ -48,6 +51,7 @@ struct launch {
     const json_t *connection;
     struct kh_links links;
     char *sandbox;    /* once it is ready */
+    bool ready;       /* the host has said so in this stream */
     int status;       /* our exit status; -1 while the kernel lives */
     bool asked_to_go; /* a signal, or nobody is left to serve */
 };
@@ -188,6 +192,7 @@ on_line(json_t *line, const char *text, size_t size, void *arg, struct kh_error 
 
     (void)text;
     (void)size;
+    launch->ready = launch->ready || !strcmp(type, "ready");
     if (!strcmp(type, "ready") && !launch->sandbox) {
         launch->sandbox = kh_xstrdup(kh_http_text(line, "sandbox"));
         if (*kh_http_text(line, "ip"))
@@ -208,6 +213,22 @@ on_line(json_t *line, const char *text, size_t size, void *arg, struct kh_error 
     return 0;
 }
 
+static int
+pause_for_host(struct launch *launch, const struct kh_http_watch *watches,
+               struct kh_error *err)
+{
+    struct pollfd polls[WATCHES];
+    int i, r = 0;
+
+    for (i = 0; i < WATCHES; i++)
+        polls[i] = (struct pollfd){.fd = watches[i].fd, .events = POLLIN};
+    poll(polls, WATCHES, RETRY_MS);
+    for (i = 0; i < WATCHES && !r; i++)
+        if (polls[i].revents & POLLIN)
+            r = watches[i].ready(polls[i].fd, launch, err);
+    return r;
+}
+
 /* The host keeps a sandbox for 10 s after its launcher went, in case of a
  * restart; who ends us by a signal wants it gone now. */
 static int
@@ -226,15 +247,40 @@ leave(struct kh_cli *cli, const struct launch *launch, struct kh_error *err)
     return r < 0 && r != -ENOENT ? r : KH_EXIT_OK;
 }
 
+/* The host goes away and comes back: the kernel is what it was, and so are its
+ * endpoints. Returns what kh_http_stream does. */
+static int
+follow(struct launch *launch, json_t *body, const struct kh_http_watch *watches,
+       struct kh_error *err)
+{
+    unsigned tries = 0;
+    int r;
+
+    for (;;) {
+        AUTO(kh_http) struct kh_http *http = kh_http_new(launch->cli->state);
+
+        launch->ready = false;
+        r = kh_http_stream(http, "/v1/launch", body, watches, WATCHES, on_line, launch,
+                           err);
+        if (launch->ready)
+            tries = 0;
+        if ((r != -ECONNRESET && r != -EHOSTDOWN) || !launch->sandbox ||
+            tries++ == RETRIES)
+            return r;
+        json_object_set_new(body, "resume", json_true());
+        r = pause_for_host(launch, watches, err);
+        if (r)
+            return r;
+    }
+}
+
 static int
 hold(struct kh_cli *cli, json_t *body, const struct kh_http_watch *watches,
      struct kh_error *err)
 {
-    AUTO(kh_http) struct kh_http *http = kh_http_new(cli->state);
     struct launch launch = {
         .cli = cli, .connection = json_object_get(body, "connection"), .status = -1};
-    int r = kh_http_stream(http, "/v1/launch", body, watches, WATCHES, on_line, &launch,
-                           err);
+    int r = follow(&launch, body, watches, err);
 
     if (launch.asked_to_go)
         r = leave(cli, &launch, err);

@@ -70,7 +70,7 @@ kh_kernel_free(struct kh_kernel *kernel)
     }
     kh_sandbox_forget(kernel->sandbox, kernel);
     kh_sandbox_drop_kernel(kernel->sandbox, kernel);
-    if (kernel->owned)
+    if (kernel->owned && !kernel->gateway->leaving)
         kernel->owner.gone(kernel->owner.arg);
     kh_kernel_unbind(kernel);
     kh_timer_close(kernel->reap);

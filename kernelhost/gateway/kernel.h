@@ -47,6 +47,9 @@ struct kh_kernel *kh_kernel_new(struct kh_gateway *gateway, struct kh_sandbox *s
                                 const struct kh_kernel_owner *owner);
 void kh_kernel_free(struct kh_kernel *kernel);
 
+/* One that an earlier gateway has noted gets its owner back. */
+void kh_kernel_own(struct kh_kernel *kernel, const struct kh_kernel_owner *owner);
+
 const char *kh_kernel_id(const struct kh_kernel *kernel);
 uint32_t kh_kernel_number(const struct kh_kernel *kernel);
 const char *kh_kernel_language(const struct kh_kernel *kernel);

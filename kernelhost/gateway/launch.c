@@ -6,8 +6,6 @@
 #include <string.h>
 #include <sys/wait.h>
 
-#include <openssl/evp.h>
-
 #include "base/clean.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -15,9 +13,6 @@
 #include "kernelhost/gateway/kernel.h"
 #include "kernelhost/gateway/loop.h"
 #include "kernelhost/gateway/registry.h"
-
-#define PREFIX "launch-"
-#define DIGITS 16
 
 struct kh_launch {
     struct kh_launches *launches;
@@ -46,38 +41,6 @@ kh_launches_new(struct kh_gateway *gateway)
 
     launches->gateway = gateway;
     return launches;
-}
-
-/* The name of a connection's sandbox: a digest, so that a gateway that comes after
- * this one knows whose it is. */
-static void
-name_of(const struct kh_connfile *file, char ret_name[KH_NAME_SIZE])
-{
-    struct kh_connfile bare = *file;
-    struct kh_buf text = KH_BUF_INIT;
-    unsigned char digest[EVP_MAX_MD_SIZE];
-    int i;
-
-    bare.kernel_name[0] = bare.jupyter_session[0] = '\0';
-    kh_connfile_format(&bare, &text);
-    kh_connfile_wipe(&bare);
-    if (EVP_Digest(kh_buf_ptr(&text), kh_buf_len(&text), digest, NULL, EVP_sha256(),
-                   NULL) != 1)
-        abort(); /* only ENOMEM */
-    explicit_bzero(kh_buf_ptr(&text), kh_buf_len(&text));
-    kh_buf_release(&text);
-    snprintf(ret_name, KH_NAME_SIZE, "%s", PREFIX);
-    for (i = 0; i < DIGITS / 2; i++)
-        snprintf(ret_name + strlen(PREFIX) + 2 * (size_t)i, 3, "%02x", digest[i]);
-}
-
-bool
-kh_launch_owns(const char *name)
-{
-    const char *digits = name + strlen(PREFIX);
-
-    return !strncmp(name, PREFIX, strlen(PREFIX)) &&
-           strspn(digits, "0123456789abcdef") == DIGITS && !digits[DIGITS];
 }
 
 static struct kh_sandbox *
@@ -218,6 +181,9 @@ on_gone(void *arg)
         kh_timer_start(launch->timer, 0, 0);
 }
 
+#define OWNER(launch)                                                                  \
+    .shutdown = on_shutdown, .died = on_died, .gone = on_gone, .arg = (launch)
+
 static int
 bind_kernel(struct kh_launch *launch, const struct kh_connfile **ret_file,
             struct kh_error *err)
@@ -259,8 +225,7 @@ static void
 on_up(void *arg, const struct kh_error *err)
 {
     struct kh_launch *launch = arg;
-    const struct kh_kernel_owner owner = {
-        .shutdown = on_shutdown, .died = on_died, .gone = on_gone, .arg = launch};
+    const struct kh_kernel_owner owner = {OWNER(launch)};
     const struct kh_connfile *file = NULL;
     struct kh_error why;
 
@@ -309,7 +274,7 @@ on_created(void *arg, struct kh_sandbox *sandbox, const struct kh_error *err)
 
 /* What an earlier launcher left: its endpoints are bound, its disk is there. */
 static void
-take_over(struct kh_launch *launch)
+take_over(struct kh_launch *launch, bool resume)
 {
     const struct kh_connfile *file = NULL;
     struct kh_error err;
@@ -321,7 +286,7 @@ take_over(struct kh_launch *launch)
         bring_up(launch);
         return;
     }
-    if (launch->used) /* it died, or its launcher has not gone yet */
+    if (launch->used && !resume) /* it died, or its launcher has not gone yet */
         kh_kernel_restart(launch->kernel);
     if (bind_kernel(launch, &file, &err) < 0)
         fail(launch, &err);
@@ -359,9 +324,18 @@ kh_launches_adopt(struct kh_launches *launches)
     struct kh_sandbox *sandbox;
     unsigned i = 0;
 
-    while ((sandbox = kh_registry_at(launches->gateway->registry, i++)))
-        if (kh_launch_owns(kh_sandbox_name(sandbox)))
-            linger(new_launch(launches, kh_sandbox_name(sandbox)));
+    while ((sandbox = kh_registry_at(launches->gateway->registry, i++))) {
+        struct kh_launch *launch;
+
+        if (!kh_launch_owns(kh_sandbox_name(sandbox)))
+            continue;
+        launch = new_launch(launches, kh_sandbox_name(sandbox));
+        launch->kernel = kh_sandbox_kernels(sandbox);
+        if (launch->kernel)
+            kh_kernel_own(launch->kernel, &(struct kh_kernel_owner){OWNER(launch)});
+        launch->used = true;
+        linger(launch);
+    }
 }
 
 static int
@@ -380,7 +354,7 @@ check(const struct kh_connfile *file, struct kh_error *err)
 
 int
 kh_launch_start(struct kh_launches *launches, const struct kh_connfile *file,
-                const char *image, const struct kh_limits *limits,
+                const char *image, const struct kh_limits *limits, bool resume,
                 const struct kh_launch_events *events, struct kh_launch **ret_launch,
                 struct kh_error *err)
 {
@@ -391,12 +365,14 @@ kh_launch_start(struct kh_launches *launches, const struct kh_connfile *file,
 
     if (r < 0)
         return r;
-    name_of(file, name);
+    kh_launch_name(file, name);
     launch = find(launches, name);
     known = launch;
     if (!known && launches->count >= KH_LAUNCHES_MAX)
         return kh_fail(err, EAGAIN, "%u kernels of launchers run already",
                        launches->count);
+    if (resume && !(known && (launch->kernel || launch->pending)))
+        return kh_fail(err, ENOENT, "the kernel of this connection is gone");
     if (known)
         tell_ended(launch, "restart", 0, NULL);
     else
@@ -406,7 +382,7 @@ kh_launch_start(struct kh_launches *launches, const struct kh_connfile *file,
     launch->attached = true;
     *ret_launch = launch;
     if (known) {
-        take_over(launch);
+        take_over(launch, resume);
         return 0;
     }
     launch->pending = true;

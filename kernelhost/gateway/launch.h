@@ -26,6 +26,9 @@ struct kh_launch;
  * one that is called so. */
 bool kh_launch_owns(const char *name);
 
+/* The name of the sandbox of a connection. */
+void kh_launch_name(const struct kh_connfile *file, char ret_name[KH_NAME_SIZE]);
+
 /* What a launcher hears: ready once, then ended once; or ended with an error.
  * After `ended` the launcher has no launch any more. */
 struct kh_launch_events {
@@ -42,13 +45,16 @@ struct kh_launch_events {
 struct kh_launches *kh_launches_new(struct kh_gateway *gateway);
 void kh_launches_free(struct kh_launches *launches);
 
-/* The sandboxes that launchers of an earlier gateway left linger from now on. */
+/* The sandboxes of launchers of an earlier gateway linger from now on, with what runs
+ * in them. */
 void kh_launches_adopt(struct kh_launches *launches);
 
 /* Starts, or takes over what an earlier launcher with this connection left.
- * EVENTS may be called before it returns 0, but not when it fails. */
+ * EVENTS may be called before it returns 0, but not when it fails. RESUME: the launcher
+ * had it all the time, and only we went away: the interpreter stays; -ENOENT when there
+ * is none any more. */
 int kh_launch_start(struct kh_launches *launches, const struct kh_connfile *file,
-                    const char *image, const struct kh_limits *limits,
+                    const char *image, const struct kh_limits *limits, bool resume,
                     const struct kh_launch_events *events,
                     struct kh_launch **ret_launch, struct kh_error *err);
 

@@ -206,6 +206,13 @@ kh_kernel_view(const struct kh_kernel *kernel, struct kh_kernel_view *ret_view)
     ret_view->execution_count = kernel->execution_count;
 }
 
+void
+kh_kernel_own(struct kh_kernel *kernel, const struct kh_kernel_owner *owner)
+{
+    kernel->owner = *owner;
+    kernel->owned = true;
+}
+
 const char *
 kh_kernel_id(const struct kh_kernel *kernel)
 {

@@ -100,10 +100,13 @@ start(const struct kh_v1_call *call, struct kh_connfile *file, struct kh_error *
     struct kh_limits limits;
     const char *image = "";
     struct wait *wait;
+    bool resume = false;
     int r = read_connection(call->body, file, err);
 
     if (r == 0)
         r = kh_v1_text(call->body, "image", KH_IMAGE_NAME_SIZE - 1, "", &image, err);
+    if (r == 0)
+        r = kh_v1_flag(call->body, "resume", false, &resume, err);
     if (r == 0)
         r = kh_limits_read(call->body, &limits, err);
     if (r == 0 && *image && !kh_image_name_valid(image))
@@ -114,7 +117,7 @@ start(const struct kh_v1_call *call, struct kh_connfile *file, struct kh_error *
     wait->request = call->request;
     events.arg = wait;
     kh_http_on_gone(call->request, on_gone, wait);
-    r = kh_launch_start(call->gateway->launches, file, image, &limits, &events,
+    r = kh_launch_start(call->gateway->launches, file, image, &limits, resume, &events,
                         &wait->launch, err);
     if (r < 0) {
         kh_http_on_gone(call->request, NULL, NULL);

@@ -65,6 +65,25 @@ def managed(**options):
             manager.shutdown_kernel()
 
 
+def gateway_killed(host, **options):
+    kind = options.get("transport", "tcp")
+    with managed(**options) as (manager, talk):
+        talk.execute("kept = 42")
+        launcher = launchers()
+        cell = talk.send("import time\nfor i in range(30): print(i); time.sleep(0.05)")
+        talk.until(lambda: "5" in cell.text)
+        host.kill_gateway()
+        talk.finish(cell, timeout=30)
+        equal(cell.text, "".join(f"{i}\n" for i in range(30)),
+              f"{kind}: the gateway was killed: each line came once")
+        ok(manager.is_alive(), "is_alive says so")
+        equal(launchers(), launcher, "by the same launcher")
+        equal(talk.execute("kept").value, "42", "variables stay")
+        time.sleep(11)  # longer than a sandbox waits for its launcher
+        equal(talk.execute("kept").value, "42", "for good")
+    ok(gone(host, 15) is not None, "shut down, nothing is left")
+
+
 def plain(host):
     with managed() as (manager, talk):
         equal(talk.execute("x = 6 * 7; x").value, "42", "a KernelManager's kernel")
@@ -292,6 +311,8 @@ def main():
         os.environ["KERNELHOST_STATE"] = "/nowhere"  # the kernelspec says where
         plain(host)
         ipc(host)
+        gateway_killed(host)
+        gateway_killed(host, transport="ipc")
         asyncio.run(asynchronous(host))
         launcher_ends(host)
         manager_ends(host)
