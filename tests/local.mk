@@ -266,8 +266,9 @@ EXTRA_DIST += tests/sandbox/interpreters.py tests/sandbox/runner_harness.py \
 
 # The gateway's pure modules.
 GATEWAY_TESTS = tests/unit/test_coalesce tests/unit/test_confine \
-	tests/unit/test_death tests/unit/test_life tests/unit/test_limits \
-	tests/unit/test_message tests/unit/test_request
+	tests/unit/test_database tests/unit/test_death tests/unit/test_ledger \
+	tests/unit/test_life tests/unit/test_limits tests/unit/test_message \
+	tests/unit/test_request tests/unit/test_written tests/unit/test_zmtp
 GATEWAY_TEST_LIBS = libgateway.a libjupyter.a liblink.a libbase.a $(JANSSON_LIBS) \
 	$(CRYPTO_LIBS) -lm
 check_PROGRAMS += $(GATEWAY_TESTS)
@@ -282,8 +283,13 @@ tests_unit_test_coalesce_SOURCES = tests/unit/test_coalesce.c
 tests_unit_test_coalesce_LDADD = $(GATEWAY_TEST_LIBS)
 tests_unit_test_confine_SOURCES = tests/unit/test_confine.c
 tests_unit_test_confine_LDADD = $(GATEWAY_TEST_LIBS) $(SECCOMP_LIBS)
+tests_unit_test_database_SOURCES = tests/unit/test_database.c
+tests_unit_test_database_CFLAGS = $(AM_CFLAGS) $(SQLITE_CFLAGS)
+tests_unit_test_database_LDADD = $(gateway_libs)
 tests_unit_test_death_SOURCES = tests/unit/test_death.c
 tests_unit_test_death_LDADD = $(GATEWAY_TEST_LIBS)
+tests_unit_test_ledger_SOURCES = tests/unit/test_ledger.c
+tests_unit_test_ledger_LDADD = $(GATEWAY_TEST_LIBS)
 tests_unit_test_life_SOURCES = tests/unit/test_life.c
 tests_unit_test_life_LDADD = $(GATEWAY_TEST_LIBS)
 tests_unit_test_limits_SOURCES = tests/unit/test_limits.c
@@ -293,6 +299,10 @@ tests_unit_test_message_SOURCES = tests/unit/test_message.c
 tests_unit_test_message_LDADD = $(GATEWAY_TEST_LIBS)
 tests_unit_test_request_SOURCES = tests/unit/test_request.c
 tests_unit_test_request_LDADD = $(GATEWAY_TEST_LIBS)
+tests_unit_test_written_SOURCES = tests/unit/test_written.c tests/unit/zmtp.h
+tests_unit_test_written_LDADD = $(GATEWAY_TEST_LIBS)
+tests_unit_test_zmtp_SOURCES = tests/unit/test_zmtp.c tests/unit/zmtp.h
+tests_unit_test_zmtp_LDADD = $(GATEWAY_TEST_LIBS)
 
 # The whole, through public clients. Run by ./dev test system.
 EXTRA_DIST += tests/data/notebooks tests/system/api.py tests/system/notebooks.py \
@@ -306,7 +316,8 @@ EXTRA_DIST += tests/data/notebooks tests/system/api.py tests/system/notebooks.py
 	tests/system/test_death.py tests/system/test_host.py \
 	tests/archives.py tests/system/test_image_import.py \
 	tests/system/test_kernel_test.py tests/system/test_managers.py \
-	tests/system/test_notebooks.py tests/system/test_output.py
+	tests/system/test_notebooks.py tests/system/test_output.py \
+	tests/system/test_survive.py
 
 # What ./dev bench runs; built by make check so that it cannot rot.
 BENCH_TOOLS = tests/bench/client tests/bench/life tests/bench/null-kernel

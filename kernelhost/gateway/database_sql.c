@@ -315,7 +315,9 @@ kh_database_sql_open(const char *dir, sqlite3 **ret_db,
         sql_failed(code == SQLITE_MISMATCH ? NULL : db, code, "open", err);
         snprintf(why, sizeof(why), "%s",
                  code == SQLITE_MISMATCH ? "a later version made it"
-                                         : sqlite3_errmsg(db));
+                 : sqlite3_errcode(db) == SQLITE_OK || sqlite3_errcode(db) == SQLITE_ROW
+                     ? sqlite3_errstr(code)
+                     : sqlite3_errmsg(db));
         kh_database_rows_release(ret_rows);
         sqlite3_close(db);
         if (!is_damage(code))

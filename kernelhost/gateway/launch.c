@@ -9,6 +9,7 @@
 #include "base/clean.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "kernelhost/gateway/database.h"
 #include "kernelhost/gateway/death.h"
 #include "kernelhost/gateway/kernel.h"
 #include "kernelhost/gateway/loop.h"
@@ -211,6 +212,34 @@ tell_ready(struct kh_launch *launch, const struct kh_connfile *file)
         linger(launch);
 }
 
+static void
+on_saved(void *arg, const struct kh_error *err)
+{
+    struct kh_launch *launch = arg;
+    const struct kh_connfile *file = NULL;
+    struct kh_error why;
+
+    launch->pending = false;
+    if (launch->doomed)
+        remove_launch(launch);
+    else if (err)
+        fail(launch, err);
+    else if (!launch->kernel)
+        kh_timer_start(launch->timer, 0, 0); /* it was shut down meanwhile */
+    else if (bind_kernel(launch, &file, &why) < 0)
+        fail(launch, &why);
+    else
+        tell_ready(launch, file);
+}
+
+/* The launcher hears of endpoints that a restart of the host finds again. */
+static void
+save(struct kh_launch *launch)
+{
+    launch->pending = true;
+    kh_database_sync(launch->launches->gateway->database, on_saved, launch);
+}
+
 /* What runs in it was started for an earlier gateway's launcher. */
 static void
 stop_kernels(struct kh_sandbox *sandbox)
@@ -246,7 +275,7 @@ on_up(void *arg, const struct kh_error *err)
         return;
     }
     kh_kernel_start(launch->kernel);
-    tell_ready(launch, file);
+    save(launch);
 }
 
 static void
@@ -291,7 +320,7 @@ take_over(struct kh_launch *launch, bool resume)
     if (bind_kernel(launch, &file, &err) < 0)
         fail(launch, &err);
     else
-        tell_ready(launch, file);
+        save(launch);
 }
 
 static struct kh_launch *

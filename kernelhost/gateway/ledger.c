@@ -95,6 +95,16 @@ kh_ledger_has(const struct kh_ledger *ledger, size_t at)
 }
 
 static void
+bound_texts(struct kh_ledger_kernel *kernel)
+{
+    kernel->name[sizeof(kernel->name) - 1] = '\0';
+    kernel->id[sizeof(kernel->id) - 1] = '\0';
+    kernel->language[sizeof(kernel->language) - 1] = '\0';
+    kernel->life[0].session[KH_UUID_SIZE - 1] = '\0';
+    kernel->life[1].session[KH_UUID_SIZE - 1] = '\0';
+}
+
+static void
 load_kernels(struct kh_ledger *ledger)
 {
     size_t size = sizeof(struct kh_ledger_kernel);
@@ -102,8 +112,10 @@ load_kernels(struct kh_ledger *ledger)
 
     for (i = 0; i < KH_LEDGER_KERNELS; i++)
         if (kh_ledger_has(ledger, KH_LEDGER_KERNELS_AT + (i + 1) * size - 1) &&
-            kernel_at(ledger, i)->used)
+            kernel_at(ledger, i)->used) {
+            bound_texts(kernel_at(ledger, i));
             ledger->kernel_end = i + 1;
+        }
 }
 
 struct kh_ledger *

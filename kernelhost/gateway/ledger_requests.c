@@ -56,6 +56,8 @@ kh_ledger_load_requests(struct kh_ledger *ledger)
             request->blocks = 0;
             continue;
         }
+        request->client[sizeof(request->client) - 1] = '\0';
+        request->msg_type[sizeof(request->msg_type) - 1] = '\0';
         mark(ledger, i, request->blocks, true);
         i += request->blocks - 1;
     }

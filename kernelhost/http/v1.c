@@ -187,11 +187,11 @@ kh_v1_kernel_json(const struct kh_kernel *kernel)
     struct kh_kernel_view view;
 
     kh_kernel_view(kernel, &view);
-    return json_pack("{s:s, s:s, s:s, s:s, s:i, s:I}", "id", kh_kernel_id(kernel),
-                     "name", "python3", "execution_state", view.execution_state,
-                     "last_activity", view.last_activity, "connections",
-                     (int)view.connections, "execution_count",
-                     (json_int_t)view.execution_count);
+    return json_pack(
+        "{s:s, s:s, s:s, s:s, s:i, s:I, s:s*}", "id", kh_kernel_id(kernel), "name",
+        "python3", "execution_state", view.execution_state, "last_activity",
+        view.last_activity, "connections", (int)view.connections, "execution_count",
+        (json_int_t)view.execution_count, "problem", kh_kernel_problem(kernel));
 }
 
 json_t *

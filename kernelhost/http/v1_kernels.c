@@ -6,17 +6,20 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "kernelhost/gateway/database.h"
 #include "kernelhost/http/v1.h"
 #include "protocol/jupyter/connfile.h"
 
 /* A request that waits for its sandbox to be up. */
 struct wait {
+    struct kh_gateway *gateway;
     struct kh_http_request *request;
     struct kh_sandbox *sandbox;
     char kernel[KH_UUID_SIZE];
     const char *language;
     bool tcp;
     char ip[64];
+    char *path; /* of the connection file */
 };
 
 void
@@ -79,6 +82,7 @@ kh_v1_kernel_new(const struct kh_v1_call *call)
         return;
     }
     wait = kh_xcalloc(1, sizeof(*wait));
+    wait->gateway = call->gateway;
     wait->request = call->request;
     wait->sandbox = sandbox;
     wait->language = language;
@@ -118,6 +122,22 @@ kh_v1_kernel_restart(const struct kh_v1_call *call)
     kh_v1_reply(call->request, 200, kh_v1_kernel_json(kernel));
 }
 
+/* The endpoints are what a restart of the host will find again. */
+static void
+on_saved(void *arg, const struct kh_error *err)
+{
+    struct wait *wait = arg;
+
+    if (err)
+        kh_v1_error(wait->request, err);
+    else
+        kh_v1_reply(wait->request, 200,
+                    json_pack("{s:s, s:s}", "connection_file", wait->path, "kernel_id",
+                              wait->kernel));
+    free(wait->path);
+    free(wait);
+}
+
 static void
 on_up_connect(void *arg, const struct kh_error *err)
 {
@@ -134,9 +154,10 @@ on_up_connect(void *arg, const struct kh_error *err)
         kh_v1_error(wait->request, &why);
     } else {
         kh_kernel_start(kernel);
-        kh_v1_reply(wait->request, 200,
-                    json_pack("{s:s, s:s}", "connection_file", path, "kernel_id",
-                              kh_kernel_id(kernel)));
+        snprintf(wait->kernel, sizeof(wait->kernel), "%s", kh_kernel_id(kernel));
+        wait->path = kh_xstrdup(path);
+        kh_database_sync(wait->gateway->database, on_saved, wait);
+        return;
     }
     free(wait);
 }
@@ -178,6 +199,7 @@ kh_v1_connect(const struct kh_v1_call *call)
     if (!sandbox)
         return;
     wait = kh_xcalloc(1, sizeof(*wait));
+    wait->gateway = call->gateway;
     wait->request = call->request;
     wait->sandbox = sandbox;
     if (read_place(call, wait, &err) < 0) {
