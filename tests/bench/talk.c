@@ -17,6 +17,7 @@ static const struct kh_slice empty_object = {"{}", 2};
 struct talk {
     struct kh_signer *signer;
     struct kh_origin origin;
+    uint64_t count; /* of our last message */
     zsock_t *sock[KH_CHANNELS];
     zmq_msg_t part[TALK_FRAMES];
     size_t parts;
@@ -114,7 +115,7 @@ send_request(struct talk *talk, enum kh_channel channel, const char *type,
     struct kh_wire_out out;
     struct kh_error err;
     kh_buf_consume(&talk->header, kh_buf_len(&talk->header));
-    kh_origin_header(&talk->origin, type, 0, &talk->header);
+    kh_origin_header(&talk->origin, type, ++talk->count, &talk->header);
     talk->wire = (struct kh_wire){
         .header = {kh_buf_ptr(&talk->header), kh_buf_len(&talk->header)},
         .content = content,
@@ -125,7 +126,7 @@ send_request(struct talk *talk, enum kh_channel channel, const char *type,
         if (zmq_send(talk_socket(talk, channel), out.frame[i].data, out.frame[i].size,
                      i + 1 < out.count ? ZMQ_SNDMORE : 0) < 0)
             talk_die("cannot send: %s", zmq_strerror(errno));
-    return talk->origin.count;
+    return talk->count;
 }
 
 uint64_t
