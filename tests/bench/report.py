@@ -98,7 +98,10 @@ def plot(figures, directory):
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False, fontsize=8)
         figure.tight_layout()
-        figure.savefig(directory / f"{name}.svg", metadata={"Date": None})
+        drawn = directory / f"{name}.svg"
+        figure.savefig(drawn, metadata={"Date": None})
+        lines = [line.rstrip() for line in drawn.read_text().splitlines()]
+        drawn.write_text("\n".join(lines) + "\n")
         figure.savefig(directory / f"{name}.png", dpi=130, metadata={"Software": None})
         plt.close(figure)
 
