@@ -139,6 +139,7 @@ noinst_LIBRARIES += libinit.a
 libinit_a_SOURCES = \
 	sandbox/init/action.c sandbox/init/action.h \
 	sandbox/init/conn.c sandbox/init/conn.h \
+	sandbox/init/ends.c sandbox/init/ends.h \
 	sandbox/init/exec.c sandbox/init/exec.h \
 	sandbox/init/feed.c sandbox/init/feed.h \
 	sandbox/init/journal.c sandbox/init/journal.h \

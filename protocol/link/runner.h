@@ -60,7 +60,7 @@ enum kh_request_flag {
 
 /* A runner that joined: a process that a zygote made (sandbox/runner/zygote), a
  * child of init all the same. It connects to KH_INIT_JOIN (SEQPACKET, one frame a
- * message), confined and warm, and waits to be claimed by a kernel of its kind. */
+ * message), confined and warm, is started, and waits to be claimed by a kernel. */
 enum kh_joined_type {
     KH_JOINED_HELLO = 32, /* runner -> init; slice 0: kind ("python") */
     KH_JOINED_START = 33, /* init -> runner, once; id: sizeof(struct kh_error);

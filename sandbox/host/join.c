@@ -125,6 +125,7 @@ talk_ready(struct kh_watch *watch, uint32_t events)
     } else if (word[0] == 'R' && n == 1 && join->moved) {
         r = kh_posture_check_runner(join->box, pid, &err);
         if (r == 0) {
+            (void)send(join->talk, "G", 1, MSG_NOSIGNAL | MSG_DONTWAIT);
             join->zygote->failures = 0;
             end(join, &none);
             return;

@@ -7,6 +7,7 @@
  *                                         connects to init, gives up everything
  *                            <------ R    from the runner: the kernel says which
  *       looks at it
+ *       G                    ------>      goes on
  *
  * It does not block: the host's loop goes on meanwhile. A child that does not come
  * in time, or is not what it must be, is killed, and its zygote condemned.

@@ -109,6 +109,7 @@ kh_kind_plan(struct kh_kind_plan *ret_plan, const struct kh_slice *slices,
     plan.argv[0] = (char *)interpreter(kind);
     plan.argv[1] = plan.program;
     plan.run = (struct kh_runner_plan){.kind = kind->name,
+                                       .plain = !slices[1].size && !slices[2].size,
                                        .argv = plan.argv,
                                        .env = plan.env,
                                        .cwd = plan.cwd,

@@ -1,7 +1,6 @@
 #include "sandbox/init/runner.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -10,6 +9,7 @@
 
 #include "base/clean.h"
 #include "base/fd.h"
+#include "sandbox/init/ends.h"
 #include "sandbox/init/spawn.h"
 #include "sandbox/init/warm.h"
 
@@ -326,76 +326,55 @@ open_output(struct kh_runner *runner, int i, int fd, const unsigned char *nonce)
     kh_source_open(&output->source, fd, output_ready, runner);
 }
 
-/* The first byte comes only once. So no end of the nonce is also a beginning of
- * it, and text that ends like the beginning of a nonce cannot make one together
- * with the first bytes of the marker behind it. */
 static void
-make_nonce(unsigned char *nonce)
+attach(struct kh_runner *runner, const struct kh_ends *ends)
 {
-    do
-        kh_random(nonce, KH_MARKER_NONCE);
-    while (memchr(nonce + 1, nonce[0], KH_MARKER_NONCE - 1));
-}
-
-static void
-greet(struct kh_runner *runner, int sock, int out, int err)
-{
-    unsigned char nonce[KH_MARKER_NONCE];
-    struct kh_frame hello = {.type = KH_RUNNER_HELLO,
-                             .id = KH_RUNNER_VERSION,
-                             .count = 1,
-                             .slice = {{nonce, sizeof(nonce)}}};
-    struct kh_buf buf = KH_BUF_INIT;
-
-    make_nonce(nonce);
-    kh_source_open(&runner->sock, sock, sock_ready, runner);
-    open_output(runner, 0, out, nonce);
-    open_output(runner, 1, err, nonce);
+    kh_source_open(&runner->sock, ends->sock, sock_ready, runner);
+    open_output(runner, 0, ends->out, ends->nonce);
+    open_output(runner, 1, ends->err, ends->nonce);
     runner->left = SIZE_MAX;
     runner->frames = 0;
     runner->ended = runner->draining = runner->mute = runner->shut = false;
-    kh_frame_encode(&hello, &buf, NULL);
-    kh_runner_send(runner, &buf);
-    kh_buf_release(&buf);
     pump(runner);
+}
+
+static int
+begin(struct kh_runner *runner, const struct kh_runner_plan *plan,
+      struct kh_ends *ret_ends, struct kh_error *err)
+{
+    struct kh_spawn spawn = {.argv = plan->argv,
+                             .env = plan->env,
+                             .cwd = plan->cwd,
+                             .keep_user = plan->keep_user};
+    int theirs[3], i;
+    int r = kh_ends_open(ret_ends, theirs, err);
+
+    if (r < 0)
+        return r;
+    spawn.fd[0] = -1;
+    memcpy(&spawn.fd[1], theirs, sizeof(theirs));
+    r = kh_spawn(&spawn, &runner->pid, &runner->error_fd, err);
+    for (i = 0; i < 3; i++)
+        kh_fd_close(&theirs[i]);
+    if (r < 0)
+        kh_ends_close(ret_ends);
+    return r;
 }
 
 int
 kh_runner_start(struct kh_runner *runner, const struct kh_runner_plan *plan,
                 struct kh_error *err)
 {
-    struct kh_spawn spawn = {.argv = plan->argv,
-                             .env = plan->env,
-                             .cwd = plan->cwd,
-                             .keep_user = plan->keep_user};
-    int sock[2] = {-1, -1}, out[2] = {-1, -1}, errs[2] = {-1, -1};
-    int r;
+    struct kh_ends ends = KH_ENDS_NONE;
+    int r = 0;
 
     kh_fd_close(&runner->error_fd);
     runner->pid = 0;
     runner->ended = true;
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sock) < 0 ||
-        pipe2(out, O_CLOEXEC) < 0 || pipe2(errs, O_CLOEXEC) < 0) {
-        r = kh_fail_errno(err, "cannot make pipes for a kernel");
-        goto out;
-    }
-    /* Only our ends: the runner's must block, whoever writes to them. */
-    kh_fd_nonblock(sock[0], true);
-    kh_fd_nonblock(out[0], true);
-    kh_fd_nonblock(errs[0], true);
-    memcpy(spawn.fd, (int[]){-1, out[1], errs[1], sock[1]}, sizeof(spawn.fd));
-    r = 0;
-    if (!kh_warm_claim(plan->kind, &spawn, &runner->pid, &runner->error_fd))
-        r = kh_spawn(&spawn, &runner->pid, &runner->error_fd, err);
-    if (r < 0)
-        goto out;
-    greet(runner, STEAL_FD(sock[0]), STEAL_FD(out[0]), STEAL_FD(errs[0]));
-out:
-    kh_fd_close(&sock[0]);
-    kh_fd_close(&sock[1]);
-    kh_fd_close(&out[0]);
-    kh_fd_close(&out[1]);
-    kh_fd_close(&errs[0]);
-    kh_fd_close(&errs[1]);
+    if (!plan->plain ||
+        !kh_warm_claim(plan->kind, &ends, &runner->pid, &runner->error_fd))
+        r = begin(runner, plan, &ends, err);
+    if (r == 0)
+        attach(runner, &ends);
     return r;
 }

@@ -53,6 +53,7 @@ struct kh_runner {
 /* What to run: a row of the table of kinds, and what the client chose. */
 struct kh_runner_plan {
     const char *kind;
+    bool plain; /* the client chose neither directory nor environment */
     char *const *argv;
     char *const *env;
     const char *cwd;
@@ -63,8 +64,8 @@ struct kh_runner_plan {
 void kh_runner_init(struct kh_runner *runner, const struct kh_runner_ops *ops,
                     void *owner);
 
-/* Takes a process that waits (warm.h) or starts one, and sends HELLO. The earlier
- * one must have been drained. */
+/* Takes a process that waits (warm.h) or starts one. The earlier one must have been
+ * drained. */
 int kh_runner_start(struct kh_runner *runner, const struct kh_runner_plan *plan,
                     struct kh_error *err);
 

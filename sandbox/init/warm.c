@@ -10,6 +10,7 @@
 #include "base/clean.h"
 #include "base/fd.h"
 #include "protocol/link/runner.h"
+#include "sandbox/init/kind.h"
 #include "sandbox/init/loop.h"
 
 #define HELLO_MAX 256u
@@ -17,9 +18,11 @@
 #define FDS       4
 
 static struct warm {
-    struct kh_source source; /* fd -1: free */
-    pid_t pid;
-    char kind[KIND_SIZE]; /* "": it has not said hello */
+    struct kh_source source; /* to it, until it was started; fd -1: none */
+    pid_t pid;               /* 0: free */
+    char kind[KIND_SIZE];    /* "": it has not said hello */
+    struct kh_ends ends;     /* once it was started */
+    int error_fd;
 } warm[KH_WARM_MAX];
 
 static struct kh_source listener = {.fd = -1};
@@ -28,7 +31,79 @@ static void
 forget(struct warm *one)
 {
     kh_source_close(&one->source);
+    kh_ends_close(&one->ends);
+    kh_fd_close(&one->error_fd);
+    one->pid = 0;
     one->kind[0] = '\0';
+}
+
+static bool
+encode_start(const char *cwd, char *const *strings, struct kh_buf *buf)
+{
+    struct kh_buf env = KH_BUF_INIT;
+    struct kh_frame frame = {
+        .type = KH_JOINED_START, .id = sizeof(struct kh_error), .count = 2};
+    char *const *at;
+    bool fits;
+
+    for (at = strings; *at; at++)
+        kh_buf_add(&env, *at, strlen(*at) + 1);
+    frame.slice[0] = kh_slice_text(cwd);
+    frame.slice[1] = (struct kh_slice){kh_buf_ptr(&env), kh_buf_len(&env)};
+    fits = kh_frame_size(&frame) <= KH_JOINED_MAX &&
+           kh_frame_encode(&frame, buf, NULL) == 0;
+    kh_buf_release(&env);
+    return fits;
+}
+
+static bool
+send_start(int sock, const struct kh_buf *buf, const int fds[FDS])
+{
+    union {
+        char space[CMSG_SPACE(FDS * sizeof(int))];
+        struct cmsghdr align;
+    } control = {{0}};
+    struct iovec part = {kh_buf_ptr(buf), kh_buf_len(buf)};
+    struct msghdr message = {.msg_iov = &part,
+                             .msg_iovlen = 1,
+                             .msg_control = control.space,
+                             .msg_controllen = sizeof(control.space)};
+    struct cmsghdr *head = CMSG_FIRSTHDR(&message);
+
+    head->cmsg_level = SOL_SOCKET;
+    head->cmsg_type = SCM_RIGHTS;
+    head->cmsg_len = CMSG_LEN(FDS * sizeof(int));
+    memcpy(CMSG_DATA(head), fds, FDS * sizeof(int));
+    return sendmsg(sock, &message, MSG_NOSIGNAL | MSG_DONTWAIT) ==
+           (ssize_t)kh_buf_len(buf);
+}
+
+/* What a kernel of its kind starts with if the client chose nothing else. */
+static bool
+start(struct warm *one)
+{
+    struct kh_slice slices[3] = {kh_slice_text(one->kind), {NULL, 0}, {NULL, 0}};
+    struct kh_buf buf = KH_BUF_INIT;
+    int ends[2] = {-1, -1}, fds[FDS], i;
+    struct kh_kind_plan plan;
+    bool sent = false;
+
+    if (kh_kind_plan(&plan, slices, NULL) < 0)
+        return false;
+    if (kh_ends_open(&one->ends, fds, NULL) == 0) {
+        if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) == 0) {
+            one->error_fd = ends[0];
+            fds[3] = ends[1];
+            sent = encode_start(plan.run.cwd, plan.run.env, &buf) &&
+                   send_start(one->source.fd, &buf, fds);
+        }
+        for (i = 0; i < 3; i++)
+            kh_fd_close(&fds[i]);
+    }
+    kh_fd_close(&ends[1]);
+    kh_buf_release(&buf);
+    kh_kind_plan_release(&plan);
+    return sent;
 }
 
 static bool
@@ -46,7 +121,8 @@ take_hello(struct warm *one, const char *data, size_t size)
     return true;
 }
 
-/* Its hello, or its end: it has nothing else to say. */
+/* Its hello, or its end. It is started at once: what it has to do until it is ready
+ * is done before anybody waits for it. */
 static void
 ready(struct kh_source *source, uint32_t events)
 {
@@ -57,18 +133,20 @@ ready(struct kh_source *source, uint32_t events)
     (void)events;
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
-    if (n <= 0 || !take_hello(one, data, (size_t)n))
+    if (n <= 0 || !take_hello(one, data, (size_t)n) || !start(one))
         forget(one);
+    else
+        kh_source_close(&one->source);
 }
 
+/* One of KIND that was started, or (NULL) a free place. */
 static struct warm *
 find(const char *kind)
 {
     size_t i;
 
     for (i = 0; i < KH_COUNT(warm); i++)
-        if ((warm[i].source.fd >= 0) == (kind != NULL) &&
-            (!kind || !strcmp(warm[i].kind, kind)))
+        if (kind ? warm[i].ends.sock >= 0 && !strcmp(warm[i].kind, kind) : !warm[i].pid)
             return &warm[i];
     return NULL;
 }
@@ -124,8 +202,10 @@ kh_warm_open(const char *path, struct kh_error *err)
     AUTO_FD int fd = -1;
     size_t i;
 
-    for (i = 0; i < KH_COUNT(warm); i++)
-        warm[i].source.fd = -1;
+    for (i = 0; i < KH_COUNT(warm); i++) {
+        warm[i].source.fd = warm[i].error_fd = -1;
+        warm[i].ends = (struct kh_ends)KH_ENDS_NONE;
+    }
     if (strlen(path) >= sizeof(address.sun_path))
         return kh_fail(err, ENAMETOOLONG, "socket path '%s' is too long", path);
     memcpy(address.sun_path, path, strlen(path) + 1);
@@ -140,74 +220,34 @@ kh_warm_open(const char *path, struct kh_error *err)
     return 0;
 }
 
-static bool
-encode_start(const struct kh_spawn *plan, struct kh_buf *buf)
-{
-    struct kh_buf env = KH_BUF_INIT;
-    struct kh_frame frame = {
-        .type = KH_JOINED_START, .id = sizeof(struct kh_error), .count = 2};
-    char *const *at;
-    bool fits;
-
-    for (at = plan->env; *at; at++)
-        kh_buf_add(&env, *at, strlen(*at) + 1);
-    frame.slice[0] = kh_slice_text(plan->cwd);
-    frame.slice[1] = (struct kh_slice){kh_buf_ptr(&env), kh_buf_len(&env)};
-    fits = kh_frame_size(&frame) <= KH_JOINED_MAX &&
-           kh_frame_encode(&frame, buf, NULL) == 0;
-    kh_buf_release(&env);
-    return fits;
-}
-
-static bool
-send_start(int sock, const struct kh_buf *buf, const int fds[FDS])
-{
-    union {
-        char space[CMSG_SPACE(FDS * sizeof(int))];
-        struct cmsghdr align;
-    } control = {{0}};
-    struct iovec part = {kh_buf_ptr(buf), kh_buf_len(buf)};
-    struct msghdr message = {.msg_iov = &part,
-                             .msg_iovlen = 1,
-                             .msg_control = control.space,
-                             .msg_controllen = sizeof(control.space)};
-    struct cmsghdr *head = CMSG_FIRSTHDR(&message);
-
-    head->cmsg_level = SOL_SOCKET;
-    head->cmsg_type = SCM_RIGHTS;
-    head->cmsg_len = CMSG_LEN(FDS * sizeof(int));
-    memcpy(CMSG_DATA(head), fds, FDS * sizeof(int));
-    return sendmsg(sock, &message, MSG_NOSIGNAL | MSG_DONTWAIT) ==
-           (ssize_t)kh_buf_len(buf);
-}
-
 bool
-kh_warm_claim(const char *kind, const struct kh_spawn *plan, pid_t *ret_pid,
+kh_warm_claim(const char *kind, struct kh_ends *ret_ends, pid_t *ret_pid,
               int *ret_error_fd)
 {
-    struct kh_buf buf = KH_BUF_INIT;
-    int ends[2] = {-1, -1};
-    AUTO_FD int reader = -1, writer = -1;
-    bool sent = false;
+    static const struct kh_ends none = KH_ENDS_NONE;
     struct warm *one;
 
     if (listener.fd < 0)
         return false;
     look_at_the_door();
-    if (!find(kind) || pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0)
+    one = find(kind);
+    if (!one)
         return false;
-    reader = ends[0];
-    writer = ends[1];
-    while (!sent && encode_start(plan, &buf) && (one = find(kind))) {
-        const int fds[FDS] = {plan->fd[1], plan->fd[2], plan->fd[3], writer};
+    *ret_pid = one->pid;
+    *ret_ends = one->ends;
+    *ret_error_fd = one->error_fd;
+    one->ends = none;
+    one->error_fd = -1;
+    forget(one);
+    return true;
+}
 
-        *ret_pid = one->pid;
-        sent = send_start(one->source.fd, &buf, fds);
-        forget(one);
-        kh_buf_consume(&buf, kh_buf_len(&buf));
-    }
-    kh_buf_release(&buf);
-    if (sent)
-        *ret_error_fd = STEAL_FD(reader);
-    return sent;
+void
+kh_warm_ended(pid_t pid)
+{
+    size_t i;
+
+    for (i = 0; i < KH_COUNT(warm); i++)
+        if (warm[i].pid == pid)
+            forget(&warm[i]);
 }

@@ -22,7 +22,7 @@ def look():
     status = dict(line.split(":\\t", 1) for line in open("/proc/self/status"))
     return json.dumps(dict(
         argv=sys.argv, path=sys.path, cwd=os.getcwd(), env=dict(os.environ),
-        names=sorted(shell.user_ns), dh=shell.user_ns["_dh"],
+        names=sorted(shell.user_ns), dh=repr(shell.user_ns["_dh"]),
         history=len(shell.history_manager.input_hist_raw), count=shell.execution_count,
         session=shell.history_manager.session_number,
         cmdline=open("/proc/self/cmdline").read(), exe=os.readlink("/proc/self/exe"),

@@ -253,6 +253,7 @@ filter(const struct kh_confine *c)
 EXPORT long
 kh_confine(struct kh_confine *c)
 {
+    char byte = 0;
     long init;
 
     /* Threads that borrow memory have their registration taken away. */
@@ -260,17 +261,20 @@ kh_confine(struct kh_confine *c)
         call(__NR_rseq, (long)c->rseq, c->rseq_size, 0, RSEQ_SIG, 0);
     STEP("join the time namespace", call(__NR_setns, c->pidfd, CLONE_NEWTIME, 0, 0, 0));
     STEP("make a session", call(__NR_setsid, 0, 0, 0, 0, 0));
-    STEP("join a keyring", call(__NR_keyctl, KEYCTL_JOIN_SESSION_KEYRING, 0, 0, 0, 0));
     call(__NR_umask, 022, 0, 0, 0, 0);
     STEP("raise RLIMIT_NOFILE", raise_files());
     STEP("change the program's file", show_exe(c));
     init = reach_init(c);
     STEP("reach kernelhost-init", init);
     STEP("become the user", drop());
+    /* As the user, against whose quota it counts: the zygote is one for all. */
+    STEP("join a keyring", call(__NR_keyctl, KEYCTL_JOIN_SESSION_KEYRING, 0, 0, 0, 0));
     STEP("become dumpable", call(__NR_prctl, PR_SET_DUMPABLE, 1, 0, 0, 0));
     STEP("install the filter", filter(c));
-    if (call(__NR_sendto, c->talk, (long)"R", 1, MSG_NOSIGNAL, 0) != 1)
-        STEP("tell kernelhostd", -EIO);
+    /* It looks at us as we are now: with one thread. */
+    if (call(__NR_sendto, c->talk, (long)"R", 1, MSG_NOSIGNAL, 0) != 1 ||
+        call(__NR_read, c->talk, (long)&byte, 1, 0, 0) != 1 || byte != 'G')
+        STEP("hear of kernelhostd", -EIO);
     if (init > 3)
         STEP("close descriptors", call(__NR_close_range, 3, init - 1, 0, 0, 0));
     STEP("close descriptors", call(__NR_close_range, init + 1, ~0u, 0, 0, 0));

@@ -46,10 +46,6 @@ class Interrupts:
         self._early = 0.0
         self._preparing = False  # the cell has begun, its code has not
 
-    def renew(self):
-        """As if nothing had run yet. (The clock may be another one by now.)"""
-        self.__init__(self._has_input)
-
     def install(self):
         """Makes SIGINT ours."""
         set_handler(signal.SIGINT, self._handle)

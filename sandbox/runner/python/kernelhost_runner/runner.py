@@ -97,6 +97,15 @@ class Runner:
         self.flush()
         self.link.send(frame.READY, slices=[self.kernel_info()])
 
+    def when_idle(self, seconds, function):
+        """Calls function(self) in the main loop, if no request has come by then."""
+
+        def call():
+            if not self.origin.latest:
+                function(self)
+
+        self._loop.call_later(seconds, call)
+
     def run(self):
         """Serves until SHUTDOWN or exit()."""
         _thread.start_new_thread(self._read, ())

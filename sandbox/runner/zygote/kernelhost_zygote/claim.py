@@ -9,7 +9,6 @@ Python: the same process, the same descriptors, only slower.
 import _thread
 import array
 import os
-import select
 import site
 import socket
 import struct
@@ -32,7 +31,7 @@ _READ_ONCE = (
 # Set by kernelhostd for the imports only, so that no library starts threads.
 ONE_THREAD = "OMP_NUM_THREADS OPENBLAS_NUM_THREADS MKL_NUM_THREADS".split()
 
-_SOON = 50  # ms
+_IDLE = 0.05  # seconds
 
 _remembered = {}
 
@@ -73,9 +72,6 @@ def wait(runner, fd):
     init = socket.socket(fileno=fd)
     _use_null()
     sys.argv = [RUNNER]
-    if early := not _comes_soon(init):
-        _make_profile()
-        rehearse(runner)
     start, fds = _receive(init)
     if start is None:
         return 0
@@ -102,18 +98,11 @@ def wait(runner, fd):
     # Before there is a thread: to enlarge the table of descriptors that threads share,
     # the kernel waits for RCU, ten times as long as all of this takes.
     runner.attach(sock)
-    if not early:  # beside the first cell: it takes longer than that
-        _thread.start_new_thread(_make_profile, ())
+    _thread.start_new_thread(_make_profile, ())  # it takes longer than the rest
     runner.ready()
+    runner.when_idle(_IDLE, rehearse)
     runner.run()
     return 0
-
-
-def _comes_soon(init):
-    """Whether somebody waits for us; else there is time to prepare."""
-    poll = select.poll()
-    poll.register(init, select.POLLIN)
-    return bool(poll.poll(_SOON))
 
 
 def _use_null():
@@ -192,7 +181,8 @@ def _be(runner, environment):
     shell = runner.application.kernel.shell
     shell.init_environment()
     shell.starting_dir = os.getcwd()
-    shell.history_manager.dir_hist[:] = [shell.starting_dir]
+    visited = shell.history_manager.dir_hist
+    visited[:] = [type(visited[0])(shell.starting_dir)]
     if name := environment.get("JPY_SESSION_NAME"):
         shell.user_ns["__session__"] = name
 

@@ -81,17 +81,22 @@ def _shell(runner):
 
 
 def _serve(runner, cells):
+    from kernelhost_runner.interrupt import Interrupts
+    from kernelhost_runner.link import Link
     from kernelhost_runner.serve import Server
 
     kernel = runner.application.kernel
-    server = Server(kernel, None, None, runner.flush, lambda: None)
-    for number, code in enumerate(cells, 1):
-        # What it sets for its context is not to stay.
-        contextvars.copy_context().run(server.shell, _request(number, code))
-    runner.interrupts.renew()
-    kernel.set_parent({})
-    runner.origin.latest = runner.origin.running = 0
-    runner.link.queue.clear()
+    kernel.link, kernel.interrupts = Link(), Interrupts(lambda: False)
+    try:
+        server = Server(kernel, None, None, runner.flush, lambda: None)
+        for number, code in enumerate(cells, 1):
+            # What it sets for its context is not to stay.
+            contextvars.copy_context().run(server.shell, _request(number, code))
+    finally:
+        kernel.link, kernel.interrupts = runner.link, runner.interrupts
+        runner.interrupts.install()
+        kernel.set_parent({})
+        runner.origin.latest = runner.origin.running = 0
 
 
 def _request(number, code):

@@ -10,7 +10,7 @@ Messages of the socket to kernelhostd (SEQPACKET; sandbox/host/zygote.h):
     F  failed; text: why                       |  them
 
 The socket of a child: it sends H, is put into its cgroups, reads G, joins, sends
-R when it is confined, and closes. On failure it sends F with a text, or only ends.
+R when it is confined, is looked at, reads G, and closes. On failure it sends F with a text, or only ends.
 """
 
 import os
