@@ -314,7 +314,8 @@ EXTRA_DIST += tests/data/notebooks tests/system/api.py tests/system/notebooks.py
 	tests/system/test_cli.py tests/system/test_cli_errors.py \
 	tests/system/test_zygote.py tests/system/test_spares.py tests/system/test_clients.py \
 	tests/system/test_death.py tests/system/test_host.py \
-	tests/archives.py tests/system/test_image_import.py \
+	tests/archives.py tests/system/test_image_build.py \
+	tests/system/test_image_import.py \
 	tests/system/test_kernel_test.py tests/system/test_managers.py \
 	tests/system/test_notebooks.py tests/system/test_output.py \
 	tests/system/test_survive.py

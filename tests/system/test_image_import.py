@@ -265,7 +265,14 @@ def python(host):
     got = host.cli("run", "bare", "-c", "1", check=False)
     ok(got.returncode == 1 and "pip install ipython" in got.stderr,
        "and as a kernel says what is missing")
-    host.cli("rm", "py", "bare")
+    with archives.tarfile.open(TMP / "python.tar", "a") as file:
+        file.addfile(archives.info("./usr/local/bin/python3", LINK,
+                                   "/usr/bin/python3")[0])
+    host.cli("image", "import", TMP / "python.tar", "local")
+    host.cli("create", "local", "--image", "local")
+    got = host.cli("run", "local", "-c", "import sys; print(sys.executable)")
+    equal(got.stdout, "/usr/local/bin/python3\n", "a Python in /usr/local comes first")
+    host.cli("rm", "py", "bare", "local")
     return TMP / "python.tar"
 
 
