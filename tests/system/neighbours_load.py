@@ -52,7 +52,7 @@ def measure(host, neighbour, name):
 
 def main(names):
     with Host() as host:
-        neighbour = prepare(host, "192M")
+        neighbour = prepare(host, "48M")
         return all([measure(host, neighbour, name) for name in names])
 
 
