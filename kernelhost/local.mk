@@ -61,6 +61,7 @@ libgateway_a_CFLAGS = $(gateway_cflags)
 libgateway_a_SOURCES = \
 	kernelhost/gateway/base64.c kernelhost/gateway/base64.h \
 	kernelhost/gateway/broker.c kernelhost/gateway/broker.h \
+	kernelhost/gateway/monitor.c kernelhost/gateway/monitor.h \
 	kernelhost/gateway/room.c kernelhost/gateway/room.h \
 	kernelhost/gateway/channels.c kernelhost/gateway/channels.h \
 	kernelhost/gateway/coalesce.c kernelhost/gateway/coalesce.h \

@@ -16,6 +16,8 @@ struct kh_loop {
     uv_prepare_t prepare; /* runs the dirty ZeroMQ watches before each poll */
     uv_idle_t idle;       /* keeps poll from blocking while some are dirty */
     struct kh_zwatch *dirty;
+    void *part;
+    void (*end_part)(void *part);
 };
 
 struct kh_timer {
@@ -149,6 +151,8 @@ kh_loop_free(struct kh_loop *loop)
 
     if (!loop)
         return;
+    if (loop->part)
+        loop->end_part(loop->part);
     uv_close((uv_handle_t *)&loop->prepare, NULL);
     uv_close((uv_handle_t *)&loop->idle, NULL);
     uv_run(&loop->uv, UV_RUN_NOWAIT);
@@ -157,6 +161,19 @@ kh_loop_free(struct kh_loop *loop)
     assert(r == 0);
     (void)r;
     free(loop);
+}
+
+void *
+kh_loop_part(const struct kh_loop *loop)
+{
+    return loop->part;
+}
+
+void
+kh_loop_set_part(struct kh_loop *loop, void *part, void (*end)(void *part))
+{
+    loop->part = part;
+    loop->end_part = end;
 }
 
 uint64_t

@@ -31,6 +31,11 @@ void kh_loop_stop(struct kh_loop *loop);
  * been closed: asserts uv_loop_close() == 0. */
 void kh_loop_free(struct kh_loop *loop);
 
+/* One thing that belongs to the loop (see monitor.h): END is called with it when the
+ * loop is freed. NULL until it is set. */
+void *kh_loop_part(const struct kh_loop *loop);
+void kh_loop_set_part(struct kh_loop *loop, void *part, void (*end)(void *part));
+
 /* Monotonic milliseconds, as of the start of this turn of the loop. */
 uint64_t kh_loop_now(struct kh_loop *loop);
 

@@ -16,6 +16,7 @@
 
 #include "base/clean.h"
 #include "base/mem.h"
+#include "kernelhost/gateway/monitor.h"
 
 #define TICK_MS 50
 
@@ -95,27 +96,17 @@ remember(struct kh_peers *peers, int fd)
     look_on(peers);
 }
 
-/* Two frames: u16 event and u32 value, then the endpoint. */
 static void
-on_monitor(void *arg)
+on_event(void *arg, unsigned event, int value)
 {
     struct kh_peers *peers = arg;
-    zmsg_t *msg = zmsg_recv(peers->monitor);
-    zframe_t *frame = msg ? zmsg_first(msg) : NULL;
-    uint16_t event;
-    int32_t value;
 
-    if (frame && zframe_size(frame) == 6) {
-        memcpy(&event, zframe_data(frame), 2);
-        memcpy(&value, zframe_data(frame) + 2, 4);
-        if (event == ZMQ_EVENT_ACCEPTED)
-            remember(peers, value);
-        else if (event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED)
-            peers->events.joined(peers->events.arg);
-        else if (event == ZMQ_EVENT_DISCONNECTED || event == ZMQ_EVENT_CLOSED)
-            forget(peers, value);
-    }
-    zmsg_destroy(&msg);
+    if (event == ZMQ_EVENT_ACCEPTED)
+        remember(peers, value);
+    else if (event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED)
+        peers->events.joined(peers->events.arg);
+    else if (event == ZMQ_EVENT_DISCONNECTED || event == ZMQ_EVENT_CLOSED)
+        forget(peers, value);
 }
 
 /* The descriptor is libzmq's, whose thread may close it at any time, and the next
@@ -247,10 +238,8 @@ kh_peers_taken(struct kh_peers *peers, int fd, size_t size, bool right)
     struct kh_peer *peer = fd < 0 ? NULL : *kh_peers_place(peers, fd);
 
     /* It may have been quicker than the news of its connection. */
-    while (fd >= 0 && !peer && (zsock_events(peers->monitor) & ZMQ_POLLIN)) {
-        on_monitor(peers);
+    while (fd >= 0 && !peer && kh_monitor_next(peers->monitor))
         peer = *kh_peers_place(peers, fd);
-    }
     if (!peer)
         return;
     if (!peers->keeps)
@@ -260,34 +249,23 @@ kh_peers_taken(struct kh_peers *peers, int fd, size_t size, bool right)
 
 struct kh_peers *
 kh_peers_new(struct kh_loop *loop, void *socket, size_t trusted, bool keeps,
-             struct kh_tally *tally, const struct kh_peers_events *events,
+             struct kh_tally *tally, const struct kh_peers_events *peers_events,
              struct kh_error *err)
 {
     struct kh_peers *peers = kh_xcalloc(1, sizeof(*peers));
-    char endpoint[64];
+    int events = ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_HANDSHAKE_SUCCEEDED |
+                 ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_CLOSED;
 
-    /* The address is unique among what lives now. */
-    snprintf(endpoint, sizeof(endpoint), "inproc://peers-%p", (void *)peers);
     peers->loop = loop;
     peers->socket = socket;
     peers->trusted = trusted;
     peers->keeps = keeps;
     peers->tally = tally;
-    peers->events = *events;
-    peers->monitor = zsock_new(ZMQ_PAIR);
+    peers->events = *peers_events;
     peers->timer = kh_timer_new(loop, on_tick, peers);
-    if (!peers->monitor ||
-        zmq_socket_monitor(socket, endpoint,
-                           ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_HANDSHAKE_SUCCEEDED |
-                               ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_CLOSED) < 0 ||
-        zsock_connect(peers->monitor, "%s", endpoint) < 0) {
-        kh_fail_errno(err, "cannot monitor a ZeroMQ socket");
-        kh_peers_free(peers);
-        return NULL;
-    }
-    peers->watch =
-        kh_zwatch_new(loop, zsock_resolve(peers->monitor), on_monitor, peers, err);
-    if (!peers->watch) {
+    peers->monitor = kh_monitor_of(loop, err);
+    if (!peers->monitor || kh_monitor_watch(peers->monitor, socket, events, on_event,
+                                            peers, &peers->key, err) < 0) {
         kh_peers_free(peers);
         return NULL;
     }
@@ -301,10 +279,8 @@ kh_peers_free(struct kh_peers *peers)
 
     if (!peers)
         return;
-    zmq_socket_monitor(peers->socket, NULL, 0);
-    kh_zwatch_close(peers->watch);
+    kh_monitor_leave(peers->monitor, peers->socket, peers->key);
     kh_timer_close(peers->timer);
-    zsock_destroy(&peers->monitor);
     for (i = 0; i < KH_PEERS_BUCKETS; i++)
         while (peers->bucket[i])
             forget(peers, peers->bucket[i]->fd);

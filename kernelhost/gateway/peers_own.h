@@ -29,8 +29,8 @@ struct kh_peers {
     bool keeps;
     struct kh_tally *tally;
     struct kh_peers_events events;
-    struct _zsock_t *monitor; /* zsock_t */
-    struct kh_zwatch *watch;
+    struct kh_monitor *monitor; /* the loop's */
+    uint64_t key;               /* there */
     struct kh_timer *timer;
     struct kh_peer *bucket[KH_PEERS_BUCKETS];
     unsigned count, tcp_count;

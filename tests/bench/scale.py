@@ -5,9 +5,9 @@ many, and what is left afterwards. Run by hand, as root, on a machine that is qu
     KH_PREFIX=... KH_IMAGES=... KH_TMP=... tests/bench/scale.py [COUNT] [BOUND]
 
 COUNT sandboxes (2,000) are made, each with a kernel that answers through the local
-API; BOUND of them (half) are also bound on ZeroMQ and answer there. The last lines are
-a table of memory and descriptors a sandbox, by process. The exit status is 1 if
-anything failed or was left over.
+API; BOUND of them (half) are also bound on ZeroMQ and answer there. The host takes
+COUNT, and is asked for one more. What is printed is memory and descriptors a sandbox,
+by process. The exit status is 1 if anything failed or was left over.
 """
 
 import concurrent.futures
@@ -25,7 +25,8 @@ from jupyter_client.session import Session
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
-from host import Host  # noqa: E402
+import host as host_module  # noqa: E402
+from host import TMP, Host  # noqa: E402
 
 WORKERS = 8
 WAIT_S = 120
@@ -214,6 +215,11 @@ def beyond(host):
 
 
 def main(count, bound):
+    start = TMP / "start"
+    start.write_text(f'#!/bin/sh\nexec "{host_module.DAEMON}" --spares 0 '
+                     f"--max-sandboxes {count}\n")
+    start.chmod(0o755)
+    host_module.DAEMON = start
     host = Host()
     host.start()
     outside = set(filter(str.isdigit, os.listdir("/proc")))
@@ -226,12 +232,17 @@ def main(count, bound):
     live = Costs(host)
     live.show(start, count, "unbound")
     inside_share(host, count)
-    kernels = [bind(host, context, n) for n in range(bound)]
-    print(f"{bound} bound and answered on ZeroMQ")
+    begun = time.monotonic()
+    for number in range(bound):
+        if kernel := bind(host, context, number):
+            kernel.close()
+    print(f"{bound} bound and answered on ZeroMQ in {time.monotonic() - begun:.1f} s")
+    time.sleep(1)
     with_zmq = Costs(host)
     with_zmq.show(live, bound, "bound  ")
-    for kernel in filter(None, kernels):
-        kernel.close()
+    begun = time.monotonic()
+    host.cli("ls", "-q")
+    print(f"kernelhost ls: {time.monotonic() - begun:.2f} s")
     more = beyond(host)
     times, took = each(pool, lambda n: run(host, n), range(count))
     print(f"all {count} answer again in {took:.1f} s: {line_of(times)}")
