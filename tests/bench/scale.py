@@ -207,7 +207,7 @@ def beyond(host):
         status, lines = ask(host, "PUT", f"/v1/sandboxes/more-{number}", {})
         if status not in (200, 201):
             print(f"the next one: {status} {lines[0]['message']}")
-            if status != 503 or "hint" not in lines[0]["message"]:
+            if status != 507 or "hint" not in lines[0]["message"]:
                 failed("the refusal is not clear")
             return number
     print("no limit was met")
@@ -264,6 +264,9 @@ def main(count, bound):
     if left or disks:
         failed(f"left over: {left[:5]} {disks[:5]} {len(groups)}")
     host.stop()
+    lines = host.log_text().splitlines()
+    said = [line for line in lines if " warn " in line or " error " in line]
+    print("\n".join(["the host's warnings:", *said[:20], f"({len(said)})"]))
     return 1 if failures else 0
 
 
