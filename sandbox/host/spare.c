@@ -85,7 +85,7 @@ make(struct kh_spares *spares, struct kh_error *err)
     kh_id_text(record.id, id);
     snprintf(record.name, sizeof(record.name), "~%s", id);
     snprintf(record.image, sizeof(record.image), IMAGE_PRESET);
-    memcpy(record.image_id, spares->image_id, sizeof(record.image_id));
+    memcpy(record.image_id, spares->image.id, sizeof(record.image_id));
     spares->begun = now_ns();
     r = kh_box_make(host, &record, &box, err);
     if (r < 0)
@@ -101,24 +101,48 @@ make(struct kh_spares *spares, struct kh_error *err)
     return r;
 }
 
-/* The name may mean another image by now. */
+/* What the name means now: an image id, and which making of it. One that was removed
+ * and came again has the same id, but the layers under the spares are gone. */
 static bool
-same_image(struct kh_spares *spares)
+look_up(const struct kh_host *host, struct kh_spare_image *ret_image)
+{
+    char path[KH_ID_TEXT + 8];
+    struct stat st;
+
+    memset(ret_image, 0, sizeof(*ret_image));
+    if (kh_image_find(&host->store, IMAGE_PRESET, ret_image->id, NULL) < 0)
+        return false;
+    snprintf(path, sizeof(path), "id/%s", ret_image->id);
+    if (fstatat(host->store.images, path, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return false;
+    ret_image->inode = st.st_ino;
+    ret_image->changed = st.st_ctim.tv_sec * 1000 * MS + st.st_ctim.tv_nsec;
+    return true;
+}
+
+static bool
+is_same(const struct kh_spare_image *a, const struct kh_spare_image *b)
+{
+    return !strcmp(a->id, b->id) && a->inode == b->inode && a->changed == b->changed;
+}
+
+/* Drops the spares of what the name meant before. */
+static bool
+follow_image(struct kh_spares *spares)
 {
     struct kh_boxes *boxes = &spares->host->boxes;
-    char id[KH_ID_TEXT] = "";
+    struct kh_spare_image now;
+    bool there = look_up(spares->host, &now);
     size_t i;
 
-    if (kh_image_find(&spares->host->store, IMAGE_PRESET, id, NULL) < 0)
-        return false;
-    if (!strcmp(id, spares->image_id))
+    if (there && is_same(&now, &spares->image))
         return true;
-    memcpy(spares->image_id, id, sizeof(id));
+    spares->image = now;
     spares->ready = NULL;
     for (i = 0; i < boxes->count; i++)
         if (boxes->at[i]->spare && boxes->at[i]->phase == KH_BOX_RUNNING)
             (void)kh_box_stop(spares->host, boxes->at[i], true, NULL);
-    return true;
+    return there;
 }
 
 static void
@@ -132,13 +156,13 @@ refill(struct kh_watch *watch, uint32_t events)
     (void)events;
     if (read(watch->fd, &times, sizeof(times)) < 0)
         return;
-    if (!same_image(spares)) {
+    if (!follow_image(spares)) {
         wake_in(spares, 10 * RETRY_MS * MS);
         return;
     }
     if (spares->making || spares->count >= spares->wanted)
         return;
-    zygote = kh_zygote_of(spares->host, spares->image_id);
+    zygote = kh_zygote_of(spares->host, spares->image.id);
     if (!zygote) /* and none will come: see its line in the log */
         return;
     if (zygote->state != KH_ZYGOTE_READY || make(spares, &err) < 0)
@@ -203,17 +227,19 @@ kh_spares_claim(struct kh_host *host, const struct kh_record *record)
 {
     struct kh_spares *spares = host->spares;
     struct kh_box *box = spares ? spares->ready : NULL;
+    struct kh_spare_image image;
     struct kh_error err = {0};
 
     while (box && box->phase != KH_BOX_RUNNING)
         box = box->next_spare;
     if (!box || !fits(&box->record.limits, &record->limits))
         return NULL;
-    if (strcmp(box->record.image_id, record->image_id) != 0) {
-        if (!strcmp(record->image, IMAGE_PRESET))
-            wake_in(spares, KH_SPARES_PAUSE * MS); /* it is another one by now */
+    if (!look_up(host, &image) || !is_same(&image, &spares->image)) {
+        wake_in(spares, MS);
         return NULL;
     }
+    if (strcmp(box->record.image_id, record->image_id) != 0)
+        return NULL;
     spares->ready = box->next_spare;
     wake_in(spares, KH_SPARES_PAUSE * MS);
     box->record.limits.disk = record->limits.disk;

@@ -16,14 +16,20 @@
 #define KH_SPARES_PERCENT 25 /* of a processor, for making them */
 #define KH_SPARES_PAUSE   10 /* ms after a create before the next is made */
 
+struct kh_spare_image {
+    char id[KH_ID_TEXT]; /* "": none */
+    uint64_t inode;      /* of the file that lists its layers */
+    int64_t changed;     /* ns */
+};
+
 struct kh_spares {
     struct kh_host *host;
     unsigned wanted;
-    unsigned count;            /* that run, the one in the making included */
-    bool making;               /* its runner is on its way */
-    int64_t begun;             /* when it was begun, ns */
-    char image_id[KH_ID_TEXT]; /* of the default image, whose spares these are */
-    struct kh_box *ready;      /* list by next_spare */
+    unsigned count;              /* that run, the one in the making included */
+    bool making;                 /* its runner is on its way */
+    int64_t begun;               /* when it was begun, ns */
+    struct kh_spare_image image; /* whose spares these are */
+    struct kh_box *ready;        /* list by next_spare */
     int timer;
     struct kh_watch watch;
 };
