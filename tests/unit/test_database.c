@@ -1,5 +1,6 @@
 #include "kernelhost/gateway/database.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <ftw.h>
 #include <stdbool.h>
@@ -123,16 +124,20 @@ keeps(void)
 static int
 count_aside(void)
 {
-    char command[200];
-    FILE *pipe;
-    int count = -1;
+    DIR *list = opendir(dir);
+    struct dirent *entry;
+    int count = 0;
 
-    snprintf(command, sizeof(command), "ls %s | grep -c 'db.damaged-[0-9]*$'", dir);
-    pipe = popen(command, "r");
-    if (pipe && fscanf(pipe, "%d", &count) != 1)
-        count = -1;
-    if (pipe)
-        pclose(pipe);
+    while (list && (entry = readdir(list))) {
+        static const char name[] = "db.damaged-";
+        const char *at = strstr(entry->d_name, name);
+
+        /* Its journals have more behind the number. */
+        if (at && !strpbrk(at + sizeof(name) - 1, "-."))
+            count++;
+    }
+    if (list)
+        closedir(list);
     return count;
 }
 

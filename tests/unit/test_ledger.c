@@ -105,7 +105,7 @@ damage(int fd)
     struct kh_ledger_request *request = note(ledger, kernel, 1, "h", 1);
     size_t size = (size_t)lseek(fd, 0, SEEK_END), i;
     unsigned char noise[4096];
-    uint32_t version = 99;
+    uint32_t version = 99, state = 1;
 
     request->header = 1u << 30;
     kh_ledger_free(ledger);
@@ -115,13 +115,12 @@ damage(int fd)
        "a request that cannot be is none");
     kh_ledger_free(ledger);
 
-    srand(1);
     for (i = 4096; i + sizeof(noise) < size && i < 4u * 1024 * 1024;
          i += sizeof(noise)) {
         size_t j;
 
         for (j = 0; j < sizeof(noise); j++)
-            noise[j] = (unsigned char)rand();
+            noise[j] = (unsigned char)((state = state * 1103515245u + 12345u) >> 16);
         (void)!pwrite(fd, noise, sizeof(noise), (off_t)i);
     }
     ledger = kh_ledger_open(fd, NULL);

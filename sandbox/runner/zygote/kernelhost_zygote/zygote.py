@@ -9,8 +9,9 @@ Messages of the socket to kernelhostd (SEQPACKET; sandbox/host/zygote.h):
     R  ready; text: what was left out          |  to kernelhostd, once, one of
     F  failed; text: why                       |  them
 
-The socket of a child: it sends H, is put into its cgroups, reads G, joins, sends
-R when it is confined, is looked at, reads G, and closes. On failure it sends F with a text, or only ends.
+The socket of a child: it sends H, is put into its cgroups, reads G, joins, sends R
+when it is confined, is looked at, reads G, and closes. On failure it sends F with a
+text, or only ends.
 """
 
 import os
