@@ -326,18 +326,6 @@ kh_cgroup_usage(struct kh_cgroups *groups, const char *id, struct kh_usage *ret_
     *ret_usage = u;
 }
 
-int
-kh_cgroup_remove(struct kh_cgroups *groups, const char *id, struct kh_error *err)
-{
-    int role, r = 0;
-
-    for (role = 0; role < KH_CGROUP_ROLES; role++)
-        if (is_own_directory(groups, role) &&
-            unlinkat(groups->parent[role], id, AT_REMOVEDIR) < 0 && errno != ENOENT)
-            r = kh_fail_errno(err, "cannot remove cgroup '%s'", id);
-    return r;
-}
-
 /* Without cgroup.kill: signal what is listed, again and again until nothing is. */
 static void
 kill_listed(struct kh_cgroups *groups, int role, const char *id)
@@ -362,10 +350,31 @@ kill_listed(struct kh_cgroups *groups, int role, const char *id)
                 break;
             if (pid > 1)
                 kill((pid_t)pid, SIGKILL);
-            next += *next == '\n';
         }
         nanosleep(&pause, NULL);
     }
+}
+
+/* Processes that a zygote sent may be in it and not in the sandbox. */
+static bool
+remove_from(struct kh_cgroups *groups, int role, const char *id)
+{
+    if (unlinkat(groups->parent[role], id, AT_REMOVEDIR) == 0 || errno == ENOENT)
+        return true;
+    kh_cgroup_kill(groups, id);
+    kill_listed(groups, role, id);
+    return unlinkat(groups->parent[role], id, AT_REMOVEDIR) == 0;
+}
+
+int
+kh_cgroup_remove(struct kh_cgroups *groups, const char *id, struct kh_error *err)
+{
+    int role, r = 0;
+
+    for (role = 0; role < KH_CGROUP_ROLES; role++)
+        if (is_own_directory(groups, role) && !remove_from(groups, role, id))
+            r = kh_fail_errno(err, "cannot remove cgroup '%s'", id);
+    return r;
 }
 
 bool
@@ -403,12 +412,9 @@ kh_cgroups_sweep(struct kh_cgroups *groups, bool (*keep)(void *arg, const char *
         fd = openat(groups->parent[role], ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         dir = fd < 0 ? NULL : fdopendir(fd);
         while (dir && (entry = readdir(dir))) {
-            if (entry->d_type != DT_DIR || entry->d_name[0] == '.' ||
-                keep(arg, entry->d_name))
-                continue;
-            kh_cgroup_kill(groups, entry->d_name);
-            kill_listed(groups, role, entry->d_name);
-            (void)kh_cgroup_remove(groups, entry->d_name, NULL);
+            if (entry->d_type == DT_DIR && entry->d_name[0] != '.' &&
+                !keep(arg, entry->d_name))
+                (void)kh_cgroup_remove(groups, entry->d_name, NULL);
         }
         if (dir)
             closedir(dir);

@@ -67,7 +67,8 @@ void kh_cgroup_kill(struct kh_cgroups *groups, const char *id);
 void kh_cgroup_usage(struct kh_cgroups *groups, const char *id,
                      struct kh_usage *ret_usage);
 
-/* Removes the directories of ID. -EBUSY while processes are in them. */
+/* Removes the directories of ID, and ends first what is in them: waits for that, a
+ * second at most, then -EBUSY. */
 int kh_cgroup_remove(struct kh_cgroups *groups, const char *id, struct kh_error *err);
 
 /* True when process PID is in the directories of ID, in each hierarchy. */
