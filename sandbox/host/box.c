@@ -140,6 +140,8 @@ static void
 set_running(struct kh_host *host, struct kh_box *box)
 {
     box->phase = KH_BOX_RUNNING;
+    box->open = false;
+    box->failures = 0;
     box->record.state = KH_SANDBOX_RUNNING;
     box->record.started = box->birth.started;
     memset(&box->last_usage, 0, sizeof(box->last_usage));
@@ -149,22 +151,18 @@ set_running(struct kh_host *host, struct kh_box *box)
 static int
 take_ids(struct kh_host *host, struct kh_box *box, struct kh_error *err)
 {
-    int r = kh_host_take_slot(host, &box->slot, err);
-
-    if (r < 0)
-        return r;
     box->zygote = kh_zygote_of(host, box->record.image_id);
-    if (box->zygote)
-        kh_zygote_hold(box->zygote);
-    return 0;
+    return box->zygote ? kh_zygote_hold(box->zygote, &box->slot, err)
+                       : kh_host_take_slot(host, &box->slot, err);
 }
 
 static void
 give_ids(struct kh_host *host, struct kh_box *box)
 {
-    kh_host_give_slot(host, box->slot);
     if (box->zygote)
-        kh_zygote_release(box->zygote);
+        kh_zygote_release(box->zygote, box->slot);
+    else
+        kh_host_give_slot(host, box->slot);
     box->zygote = NULL;
 }
 
@@ -236,6 +234,7 @@ kh_box_adopt(struct kh_host *host, const struct kh_record *record)
     r = claim(host, box, &err);
     if (r == 0) {
         set_running(host, box);
+        box->open = true;
         return;
     }
     box->record.state = KH_SANDBOX_STOPPED;
@@ -446,5 +445,6 @@ kh_box_connect(struct kh_box *box, struct kh_error *err)
     if (sock < 0 || connect(sock, (struct sockaddr *)&address, sizeof(address)) < 0)
         return kh_fail_errno(err, "cannot connect to kernelhost-init of '%s'",
                              box->record.name);
+    box->open = true;
     return STEAL_FD(sock);
 }

@@ -47,6 +47,8 @@ struct kh_box {
     struct kh_zygote *zygote;  /* whose children can join it, then; or NULL */
     struct kh_join *joins;     /* runners on their way (join.h) */
     bool warm;                 /* a runner has joined, and nobody was told */
+    bool open;                 /* others than the zygote may have run code in it */
+    unsigned failures;         /* runners that did not arrive since, in a row */
     enum kh_spare_state spare; /* see spare.h */
     struct kh_box *next_spare;
     struct kh_process process; /* PID 1, or the deleting helper */

@@ -208,6 +208,13 @@ end(struct kh_zygote *zygote)
 }
 
 static void
+give_kept(struct kh_zygote *zygote)
+{
+    while (zygote->kept_count)
+        kh_host_give_slot(zygote->host, zygote->kept[--zygote->kept_count]);
+}
+
+static void
 drop(struct kh_zygote *zygote)
 {
     struct kh_zygote **at = &zygote->host->zygotes;
@@ -216,7 +223,9 @@ drop(struct kh_zygote *zygote)
         at = &(*at)->next;
     *at = zygote->next;
     end(zygote);
+    give_kept(zygote);
     kh_host_give_slot(zygote->host, zygote->slot);
+    free(zygote->kept);
     free(zygote);
 }
 
@@ -277,20 +286,50 @@ kh_zygote_adopt(struct kh_host *host, const char *image_id, uint32_t slot)
         zygote = add(host, image_id, slot);
     if (!zygote || zygote->slot != slot)
         return NULL;
-    kh_zygote_hold(zygote);
+    zygote->boxes++;
     return zygote;
 }
 
-void
-kh_zygote_hold(struct kh_zygote *zygote)
+/* All slots are taken: what those keep that own no sandbox is free without them. */
+static void
+reclaim(struct kh_host *host)
 {
-    zygote->boxes++;
+    struct kh_zygote *zygote;
+
+    for (zygote = host->zygotes; zygote; zygote = zygote->next)
+        if (!zygote->boxes && zygote->kept_count) {
+            end(zygote);
+            give_kept(zygote);
+        }
+}
+
+int
+kh_zygote_hold(struct kh_zygote *zygote, uint32_t *ret_slot, struct kh_error *err)
+{
+    int r = 0;
+
+    zygote->boxes++; /* so that it keeps what it has */
+    if (zygote->kept_count) {
+        *ret_slot = zygote->kept[--zygote->kept_count];
+        return 0;
+    }
+    r = kh_host_take_slot(zygote->host, ret_slot, err);
+    if (r < 0) {
+        reclaim(zygote->host);
+        r = kh_host_take_slot(zygote->host, ret_slot, err);
+    }
+    if (r < 0)
+        zygote->boxes--;
+    return r;
 }
 
 void
-kh_zygote_release(struct kh_zygote *zygote)
+kh_zygote_release(struct kh_zygote *zygote, uint32_t slot)
 {
     zygote->boxes--;
+    zygote->kept =
+        kh_xrealloc(zygote->kept, (zygote->kept_count + 1) * sizeof(*zygote->kept));
+    zygote->kept[zygote->kept_count++] = slot;
 }
 
 int

@@ -45,7 +45,10 @@ struct kh_zygote {
     unsigned failures; /* children that did not arrive, in a row */
     unsigned ends;     /* how often it ended by itself */
     unsigned boxes;    /* sandboxes whose user namespaces it owns */
-    uint64_t used;     /* when it was asked for last, as a count */
+    unsigned joins;    /* children on their way */
+    uint32_t *kept;    /* slots of sandboxes that have ended */
+    size_t kept_count;
+    uint64_t used; /* when it was asked for last, as a count */
     struct kh_process process;
     int sock; /* -1: none */
     struct kh_watch watch;
@@ -56,7 +59,8 @@ struct kh_zygote {
 int kh_zygote_configure(struct kh_host *host, const char *preload,
                         struct kh_error *err);
 
-#define KH_ZYGOTES_MAX 8 /* processes at once; one more ends the least used */
+#define KH_ZYGOTES_MAX      8  /* processes at once; one more ends the least used */
+#define KH_ZYGOTE_JOINS_MAX 64 /* children at once: who is behind them would wait */
 
 /* The zygote of an image, started if need be; NULL when the host has none for it.
  * It may be STARTING still. It lives until the next call unless it is held. */
@@ -67,9 +71,15 @@ struct kh_zygote *kh_zygote_of(struct kh_host *host, const char *image_id);
 struct kh_zygote *kh_zygote_adopt(struct kh_host *host, const char *image_id,
                                   uint32_t slot);
 
-/* A sandbox of its image is about to be made, which it is to own; one has ended. */
-void kh_zygote_hold(struct kh_zygote *zygote);
-void kh_zygote_release(struct kh_zygote *zygote);
+/* A sandbox of its image is about to be made, which it is to own: takes a slot for
+ * it. -EAGAIN when all are in use. */
+int kh_zygote_hold(struct kh_zygote *zygote, uint32_t *ret_slot, struct kh_error *err);
+
+/* One has ended. Its SLOT is for sandboxes of the same zygote only: a child that
+ * stayed in the user namespace, or kept a descriptor of it, can still become any user
+ * of that slot, and signal who has the same ids. Given back when nothing of the zygote
+ * lives and others need it. */
+void kh_zygote_release(struct kh_zygote *zygote, uint32_t slot);
 
 /* Host id of the user that owns the sandboxes' user namespaces. */
 uint32_t kh_zygote_owner(const struct kh_zygote *zygote);
