@@ -1,6 +1,7 @@
 #include "sandbox/host/join.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,20 +45,35 @@ end(struct kh_join *join, const struct kh_error *err)
     kh_watch_remove(&join->clock);
     kh_fd_close(&join->talk);
     kh_fd_close(&join->timer);
+    join->zygote->joins--;
     free(join);
     done(owner, err);
 }
 
-/* A child that is gone may have been killed, or its zygote, or the sandbox; but not
- * again and again. One that is there and not what it must be is enough. */
+/* Whether the zygote is to blame. Not for what happens where others run code: those
+ * can fill the sandbox, and stop or kill what comes to it. Elsewhere a child that is
+ * gone or late may have been killed, or have had no processor; but not again and
+ * again. One that is there and not what it must be is enough. */
+static bool
+is_guilty(struct kh_join *join, int code)
+{
+    if (!kh_process_exists(&join->box->process))
+        return false;
+    if (join->box->open) {
+        join->box->failures++;
+        return false;
+    }
+    return (code != EPIPE && code != ETIMEDOUT) ||
+           ++join->zygote->failures >= FAILURES_MAX;
+}
+
 static void
 fail(struct kh_join *join, int code, const char *why)
 {
     struct kh_error err = {0};
 
     kh_fail(&err, code, "no warm kernel for '%s': %s", join->box->record.name, why);
-    if (kh_process_exists(&join->box->process) &&
-        (code != EPIPE || ++join->zygote->failures >= FAILURES_MAX))
+    if (is_guilty(join, code))
         kh_zygote_condemn(join->zygote, why);
     else
         kh_log(KH_LOG_INFO, "%s", err.text);
@@ -101,6 +117,41 @@ move(struct kh_join *join, pid_t pid, struct kh_error *err)
     return r;
 }
 
+static bool
+has_ended(int pidfd)
+{
+    struct pollfd poller = {.fd = pidfd, .events = POLLIN};
+
+    return poll(&poller, 1, 0) != 0;
+}
+
+/* PID said so; but it may have ended since, and the number be another's, and root of
+ * a sandbox can write any number of its own into its credentials (unix(7)). Only who
+ * is in the zygote's groups is moved, and only who is in the sandbox's is looked at,
+ * or killed: so it can be nobody else's process. What was read is of the one behind
+ * the pidfd if that has not ended by then. */
+static int
+heed(struct kh_join *join, pid_t pid, struct kh_error *err)
+{
+    bool runner = join->moved;
+    const char *group = runner ? join->box->id : join->zygote->image_id;
+    AUTO_FD int pidfd = kh_sys_pidfd_open(pid);
+    bool held = pidfd >= 0 && kh_cgroup_holds(join->box->host->groups, group, pid);
+    int r;
+
+    if (pidfd < 0 || has_ended(pidfd))
+        return kh_fail(err, EPIPE, "the child ended before it was confined");
+    if (!held)
+        return kh_fail(err, EPERM, "who speaks is not in its control groups");
+    r = runner ? kh_posture_check_runner(join->box, pid, err) : move(join, pid, err);
+    /* Once it was moved it may well have done its part; a runner has just begun. */
+    if ((runner || r < 0) && has_ended(pidfd))
+        return kh_fail(err, EPIPE, "the child ended before it was confined");
+    if (runner && r < 0)
+        (void)kh_sys_pidfd_signal(pidfd, SIGKILL);
+    return r;
+}
+
 static void
 talk_ready(struct kh_watch *watch, uint32_t events)
 {
@@ -108,9 +159,9 @@ talk_ready(struct kh_watch *watch, uint32_t events)
     struct kh_join *join = watch->owner;
     struct kh_error err = {0};
     char word[WORD_MAX + 1];
+    bool moved = join->moved;
     pid_t pid = 0;
     ssize_t n = take_word(join->talk, word, &pid);
-    int r;
 
     (void)events;
     if (n == -EAGAIN)
@@ -120,22 +171,15 @@ talk_ready(struct kh_watch *watch, uint32_t events)
         return;
     }
     word[n] = '\0';
-    if (word[0] == 'H' && n == 1 && !join->moved) {
-        r = move(join, pid, &err);
-    } else if (word[0] == 'R' && n == 1 && join->moved) {
-        r = kh_posture_check_runner(join->box, pid, &err);
-        if (r == 0) {
-            (void)send(join->talk, "G", 1, MSG_NOSIGNAL | MSG_DONTWAIT);
-            join->zygote->failures = 0;
-            end(join, &none);
-            return;
-        }
-        kill(pid, SIGKILL);
-    } else {
-        r = kh_fail(&err, EPROTO, "%s", word[0] == 'F' ? word + 1 : "a wrong word");
+    if (n != 1 || word[0] != (moved ? 'R' : 'H'))
+        fail(join, EPROTO, word[0] == 'F' ? word + 1 : "a wrong word");
+    else if (heed(join, pid, &err) < 0)
+        fail(join, err.code, err.text);
+    else if (moved) {
+        (void)send(join->talk, "G", 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+        join->zygote->failures = join->box->failures = 0;
+        end(join, &none);
     }
-    if (r < 0)
-        fail(join, -r, err.text);
 }
 
 static void
@@ -186,7 +230,8 @@ kh_join_begin(struct kh_box *box, void (*done)(void *owner, const struct kh_erro
     struct kh_join *join;
     int r;
 
-    if (!zygote || zygote->state != KH_ZYGOTE_READY)
+    if (!zygote || zygote->state != KH_ZYGOTE_READY ||
+        zygote->joins >= KH_ZYGOTE_JOINS_MAX || box->failures >= FAILURES_MAX)
         return kh_fail(err, EAGAIN, "there is no zygote for '%s'", box->record.name);
     join = kh_xcalloc(1, sizeof(*join));
     *join = (struct kh_join){.next = box->joins,
@@ -213,6 +258,7 @@ kh_join_begin(struct kh_box *box, void (*done)(void *owner, const struct kh_erro
         return -EAGAIN;
     }
     box->joins = join;
+    zygote->joins++;
     return 0;
 }
 

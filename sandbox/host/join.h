@@ -9,8 +9,11 @@
  *       looks at it
  *       G                    ------>      goes on
  *
- * It does not block: the host's loop goes on meanwhile. A child that does not come
- * in time, or is not what it must be, is killed, and its zygote condemned.
+ * It does not block: the host's loop goes on meanwhile. A child that is not what it
+ * must be is killed and its zygote condemned; so is one whose children are late, or
+ * end, three times in a row. In a sandbox where others than the zygote may have run
+ * code, none of that is held against the zygote, but the sandbox: after three of them
+ * no more are sent there until it is started again.
  */
 #ifndef KH_HOST_JOIN_H
 #define KH_HOST_JOIN_H
