@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/clean.h"
@@ -220,6 +221,16 @@ kh_warm_open(const char *path, struct kh_error *err)
     return 0;
 }
 
+/* Else we would never hear of its end. It is none of ours when a zygote's child has
+ * it born other than join.c does: orphans go to the init of their parent's world. */
+static bool
+is_our_child(pid_t pid)
+{
+    siginfo_t info;
+
+    return waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0;
+}
+
 bool
 kh_warm_claim(const char *kind, struct kh_ends *ret_ends, pid_t *ret_pid,
               int *ret_error_fd)
@@ -230,7 +241,8 @@ kh_warm_claim(const char *kind, struct kh_ends *ret_ends, pid_t *ret_pid,
     if (listener.fd < 0)
         return false;
     look_at_the_door();
-    one = find(kind);
+    while ((one = find(kind)) && !is_our_child(one->pid))
+        forget(one);
     if (!one)
         return false;
     *ret_pid = one->pid;
