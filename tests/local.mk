@@ -324,7 +324,7 @@ EXTRA_DIST += tests/data/notebooks tests/system/api.py tests/system/notebooks.py
 BENCH_TOOLS = tests/bench/client tests/bench/life tests/bench/null-kernel
 check_PROGRAMS += $(BENCH_TOOLS)
 EXTRA_DIST += tests/bench/bench.py tests/bench/blocking.py tests/bench/kernels.py \
-	tests/bench/report.py tests/bench/scale.py
+	tests/bench/report.py tests/bench/scale.py tests/bench/churn.py
 .PHONY: bench-tools
 bench-tools: $(BENCH_TOOLS)
 BENCH_LIBS = $(JUPYTER_TEST_LIBS) $(ZMQ_LIBS)
