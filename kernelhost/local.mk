@@ -77,6 +77,7 @@ libgateway_a_SOURCES = \
 	kernelhost/gateway/inquest.c \
 	kernelhost/gateway/kernel.c kernelhost/gateway/kernel.h \
 	kernelhost/gateway/kernel_own.h \
+	kernelhost/gateway/keeper.c kernelhost/gateway/keeper.h \
 	kernelhost/gateway/launch.c kernelhost/gateway/launch.h \
 	kernelhost/gateway/launch_name.c \
 	kernelhost/gateway/life.c kernelhost/gateway/life.h \
@@ -105,6 +106,8 @@ libgateway_a_SOURCES = \
 	kernelhost/gateway/peers.c kernelhost/gateway/peers.h \
 	kernelhost/gateway/peers_noted.c kernelhost/gateway/peers_own.h \
 	kernelhost/gateway/submit.c \
+	kernelhost/gateway/tail.c kernelhost/gateway/tail.h \
+	kernelhost/gateway/tails.c kernelhost/gateway/tails.h \
 	kernelhost/gateway/tally.c kernelhost/gateway/tally.h \
 	kernelhost/http/answer.c \
 	kernelhost/http/routes.c kernelhost/http/routes.h \

@@ -268,7 +268,8 @@ EXTRA_DIST += tests/sandbox/interpreters.py tests/sandbox/runner_harness.py \
 GATEWAY_TESTS = tests/unit/test_coalesce tests/unit/test_confine \
 	tests/unit/test_database tests/unit/test_death tests/unit/test_ledger \
 	tests/unit/test_life tests/unit/test_limits tests/unit/test_message \
-	tests/unit/test_request tests/unit/test_written tests/unit/test_zmtp
+	tests/unit/test_request tests/unit/test_tail tests/unit/test_written \
+	tests/unit/test_zmtp
 GATEWAY_TEST_LIBS = libgateway.a libjupyter.a liblink.a libbase.a $(JANSSON_LIBS) \
 	$(CRYPTO_LIBS) -lm
 check_PROGRAMS += $(GATEWAY_TESTS)
@@ -299,6 +300,8 @@ tests_unit_test_message_SOURCES = tests/unit/test_message.c
 tests_unit_test_message_LDADD = $(GATEWAY_TEST_LIBS)
 tests_unit_test_request_SOURCES = tests/unit/test_request.c
 tests_unit_test_request_LDADD = $(GATEWAY_TEST_LIBS)
+tests_unit_test_tail_SOURCES = tests/unit/test_tail.c
+tests_unit_test_tail_LDADD = $(GATEWAY_TEST_LIBS)
 tests_unit_test_written_SOURCES = tests/unit/test_written.c tests/unit/zmtp.h
 tests_unit_test_written_LDADD = $(GATEWAY_TEST_LIBS)
 tests_unit_test_zmtp_SOURCES = tests/unit/test_zmtp.c tests/unit/zmtp.h

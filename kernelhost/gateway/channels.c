@@ -164,7 +164,7 @@ kh_channels_new(struct kh_loop *loop, struct kh_heart *heart, const char *name,
         good = channels->plug[i];
         if (good && ledger && index < KH_LEDGER_KERNELS)
             kh_peers_note(kh_plug_connections(channels->plug[i]), ledger,
-                          kh_channels_tag(index, (enum kh_channel)i));
+                          kh_ledger_tag(index, (enum kh_channel)i));
     }
     if (!good) {
         kh_channels_free(channels);
@@ -404,22 +404,4 @@ kh_channels_answered(const struct kh_channels *channels, enum kh_channel channel
 {
     return kh_peers_answered(kh_plug_connections(channels->plug[channel]), to->fd,
                              to->birth, position);
-}
-
-uint64_t
-kh_channels_tag(uint32_t index, enum kh_channel channel)
-{
-    return ((uint64_t)index + 1) * 8 + (uint64_t)channel;
-}
-
-uint32_t
-kh_channels_tagged_kernel(uint64_t tag)
-{
-    return (uint32_t)(tag / 8 - 1);
-}
-
-enum kh_channel
-kh_channels_tagged_channel(uint64_t tag)
-{
-    return (enum kh_channel)(tag % 8);
 }

@@ -85,9 +85,4 @@ uint64_t kh_channels_written(struct kh_channels *channels);
 bool kh_channels_answered(const struct kh_channels *channels, enum kh_channel channel,
                           const struct kh_route_mark *to, uint64_t position);
 
-/* What connections noted in a ledger are tagged with. */
-uint64_t kh_channels_tag(uint32_t index, enum kh_channel channel);
-uint32_t kh_channels_tagged_kernel(uint64_t tag);
-enum kh_channel kh_channels_tagged_channel(uint64_t tag);
-
 #endif

@@ -183,18 +183,21 @@ on_publish(struct kh_kernel *kernel, const struct kh_frame *frame, struct kh_err
     return 0;
 }
 
-/* Where in entry SEQ, behind FROM and not behind TO, somebody's part begins: those
- * who have what is before it must not get it in one message with the rest. */
+/* Where in this entry, behind FROM and not behind TO, somebody's part begins: those who
+ * have what is before it must not get it in one message with the rest. */
 static size_t
-next_mark(const struct kh_kernel *kernel, size_t from, size_t to)
+next_mark(const struct kh_kernel *kernel, size_t from, size_t to, bool *ret_marked)
 {
     const struct kh_sink *sink;
     uint64_t mark = kernel->skip;
 
+    *ret_marked = false;
     for (sink = kernel->sinks;; sink = sink->next) {
         if (kh_position_seq(mark) == kernel->seq && kh_position_part(mark) > from &&
-            kh_position_part(mark) < to)
+            kh_position_part(mark) <= to) {
             to = (size_t)kh_position_part(mark);
+            *ret_marked = true;
+        }
         if (!sink)
             return to;
         mark = sink->after;
@@ -209,12 +212,13 @@ feed(struct kh_kernel *kernel, uint64_t request, enum kh_stream stream,
     size_t at = 0;
 
     while (at < text.size) {
-        size_t end = next_mark(kernel, at, text.size);
+        bool marked;
+        size_t end = next_mark(kernel, at, text.size, &marked);
 
         kernel->coalesce.next = kh_position(kernel->seq, at);
         kh_coalesce_feed(&kernel->coalesce, now(kernel), request, stream,
                          (struct kh_slice){data + at, end - at});
-        if (kernel->coalesce.end <= kernel->skip || end < text.size)
+        if (marked)
             kh_coalesce_flush(&kernel->coalesce, now(kernel));
         at = end;
     }

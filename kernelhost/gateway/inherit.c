@@ -19,9 +19,9 @@ static void
 on_connection(void *arg, uint32_t fd, const struct kh_ledger_connection *connection)
 {
     struct inquiry *inquiry = arg;
-    uint32_t index = kh_channels_tagged_kernel(connection->tag);
+    uint32_t index = kh_ledger_tagged_kernel(connection->tag);
     struct kh_ledger_kernel *kernel = kh_ledger_kernel(inquiry->ledger, index);
-    enum kh_channel channel = kh_channels_tagged_channel(connection->tag);
+    enum kh_channel channel = kh_ledger_tagged_channel(connection->tag);
     struct heritage *of;
     uint64_t has;
 
@@ -50,7 +50,7 @@ on_connection(void *arg, uint32_t fd, const struct kh_ledger_connection *connect
 static bool
 was_answered(struct kh_ledger *ledger, const struct kh_ledger_request *request)
 {
-    uint64_t tag = kh_channels_tag(request->kernel, (enum kh_channel)request->channel);
+    uint64_t tag = kh_ledger_tag(request->kernel, (enum kh_channel)request->channel);
     const struct kh_ledger_connection *connection;
     unsigned others = 0, later = 0;
     bool exact = false;

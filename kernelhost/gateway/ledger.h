@@ -18,6 +18,7 @@
 
 #include "base/error.h"
 #include "kernelhost/gateway/zmtp.h"
+#include "protocol/jupyter/schema.h"
 #include "protocol/jupyter/uuid.h"
 #include "protocol/jupyter/wire.h"
 #include "protocol/link/broker.h"
@@ -65,10 +66,13 @@ struct kh_ledger_connection {
     uint64_t since;   /* position told when it subscribed */
     uint32_t birth;   /* counts the connections that had this descriptor */
     uint8_t subscribed, filtered;
-    uint8_t behind; /* the last call did not take all bytes */
+    uint8_t behind;  /* the last call did not take all bytes */
+    uint64_t beyond; /* bytes written since the end of that last message */
     /* A call under way: what it ends, and how many bytes the kernel took, which
      * the kernel itself writes here. */
+    uint8_t calling;
     uint32_t call_count;
+    uint64_t call_beyond; /* `beyond` before it */
     struct kh_zmtp_end call[KH_LEDGER_CALL_MAX];
     struct mmsghdr header;
 };
@@ -101,6 +105,25 @@ struct kh_ledger_request {
 };
 
 struct kh_ledger;
+
+/* What a connection is tagged with: the index of its kernel, and the channel. */
+static inline uint64_t
+kh_ledger_tag(uint32_t kernel, enum kh_channel channel)
+{
+    return ((uint64_t)kernel + 1) * 8 + (uint64_t)channel;
+}
+
+static inline uint32_t
+kh_ledger_tagged_kernel(uint64_t tag)
+{
+    return (uint32_t)(tag / 8 - 1);
+}
+
+static inline enum kh_channel
+kh_ledger_tagged_channel(uint64_t tag)
+{
+    return (enum kh_channel)(tag % 8);
+}
 
 /* Maps the file FD, or private memory for -1. What it holds is kept if it is of
  * this version. Fails only for want of memory. */

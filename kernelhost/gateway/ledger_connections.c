@@ -36,12 +36,16 @@ void
 kh_ledger_took(struct kh_ledger_connection *connection, uint32_t n)
 {
     uint32_t i, count = connection->call_count;
+    uint64_t beyond = connection->call_beyond + n;
 
     for (i = 0; i < count && i < KH_LEDGER_CALL_MAX; i++)
-        if (connection->call[i].offset <= n)
+        if (connection->call[i].offset <= n) {
             connection->written = connection->call[i].position;
+            beyond = n - connection->call[i].offset;
+        }
+    connection->beyond = beyond;
     atomic_signal_fence(memory_order_seq_cst);
-    connection->call_count = 0;
+    connection->calling = 0;
 }
 
 void
@@ -57,9 +61,9 @@ kh_ledger_inherit(struct kh_ledger *ledger,
 
         if (!connection)
             continue;
-        if (connection->call_count && connection->header.msg_len != KH_LEDGER_UNSENT)
+        if (connection->calling && connection->header.msg_len != KH_LEDGER_UNSENT)
             kh_ledger_took(connection, connection->header.msg_len);
-        connection->call_count = 0;
+        connection->calling = 0;
         if (connection->tag)
             fn(arg, fd, connection);
     }

@@ -30,6 +30,7 @@
 #include "kernelhost/gateway/database.h"
 #include "kernelhost/gateway/gateway.h"
 #include "kernelhost/gateway/heart.h"
+#include "kernelhost/gateway/keeper.h"
 #include "kernelhost/gateway/launch.h"
 #include "kernelhost/gateway/ledger.h"
 #include "kernelhost/gateway/loop.h"
@@ -55,6 +56,7 @@ struct host {
     struct options options;
     struct kh_signal *term, *intr;
     pid_t parent;
+    struct kh_tails *tails;
     int status;
 };
 
@@ -150,6 +152,26 @@ prepare(struct kh_error *err)
     if (r == 0)
         r = make_directory(KH_DIR_CONNECTIONS, err);
     return r;
+}
+
+/* Without it nearly everything is as well: see keeper.h for what is not. */
+static void
+start_keeper(struct host *host)
+{
+    int fd = host->options.ledger_fd;
+    struct kh_error err;
+
+    if (fd < 0)
+        return;
+    kh_keeper_wait(fd);
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) &&                 \
+    !defined(KH_COVERAGE)
+    host->tails = kh_tails_new();
+    if (host->tails && kh_keeper_start(fd, host->tails, &err) < 0)
+        kh_log(KH_LOG_WARN, "%s", err.text);
+#else
+    (void)err;
+#endif
 }
 
 static int
@@ -249,7 +271,7 @@ open_host(struct host *host, struct kh_error *err)
     if (!gateway->ledger)
         return -err->code;
     kh_recover_inherit(gateway->ledger);
-    kh_written_begin(gateway->ledger);
+    kh_written_begin(gateway->ledger, host->tails);
     gateway->loop = kh_loop_new();
     host->term = kh_signal_new(gateway->loop, SIGTERM, stop, host);
     host->intr = kh_signal_new(gateway->loop, SIGINT, stop, host);
@@ -288,7 +310,7 @@ close_host(struct host *host)
     kh_signal_close(host->intr);
     kh_loop_free(gateway->loop);
     zsys_shutdown();
-    kh_written_begin(NULL);
+    kh_written_begin(NULL, NULL);
     kh_ledger_free(gateway->ledger);
     rmdir(KH_DIR_SOCKETS);
     rmdir(KH_DIR_CONNECTIONS);
@@ -308,6 +330,7 @@ main(int argc, char **argv)
     }
     if (read_options(argc, argv, &host.options) < 0)
         return 2;
+    start_keeper(&host);
     r = prepare(&err);
     if (r == 0)
         r = confine(host.options.registry_dir, &err);

@@ -44,6 +44,7 @@ forget(struct kh_peers *peers, int fd)
     if (peer->noted && peer->noted->tag == peers->tag && !kh_ledger_left(peers->ledger))
         peer->noted->tag = 0;
     free(peer);
+    kh_peers_follow(peers);
 }
 
 static bool
@@ -93,6 +94,7 @@ remember(struct kh_peers *peers, int fd)
     *at = peer;
     peers->count++;
     peers->tcp_count += peer->tcp;
+    kh_peers_catch_up(peers, peer);
     look_on(peers);
 }
 

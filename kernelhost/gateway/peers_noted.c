@@ -1,6 +1,9 @@
 /* peers_noted: what the peers of a socket have got, from the ledger's notes. */
+#include <sys/stat.h>
+
 #include "kernelhost/gateway/peers_own.h"
 #include "kernelhost/gateway/position.h"
+#include "kernelhost/gateway/written.h"
 
 void
 kh_peers_note(struct kh_peers *peers, struct kh_ledger *ledger, uint64_t tag)
@@ -9,16 +12,54 @@ kh_peers_note(struct kh_peers *peers, struct kh_ledger *ledger, uint64_t tag)
     peers->tag = tag;
 }
 
-void
-kh_peers_subscribed(struct kh_peers *peers, int fd, bool filtered, uint64_t told)
+static void
+subscribe(struct kh_peers *peers, struct kh_peer *peer, bool filtered, uint64_t told)
 {
-    struct kh_peer *peer = fd < 0 ? NULL : *kh_peers_place(peers, fd);
-
-    if (!peer || !peer->noted)
+    if (!peer->noted)
         return;
     peer->noted->since = told;
     peer->noted->filtered = filtered;
     peer->noted->subscribed = 1;
+    kh_peers_follow(peers);
+}
+
+/* The monitor speaks by another socket, and may be late: then there is no peer yet, or
+ * the one that had this descriptor before. */
+void
+kh_peers_subscribed(struct kh_peers *peers, int fd, bool filtered, uint64_t told)
+{
+    struct kh_peer *peer = fd < 0 ? NULL : *kh_peers_place(peers, fd);
+    struct stat st;
+
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return;
+    if (peer && peer->inode == st.st_ino)
+        subscribe(peers, peer, filtered, told);
+    else
+        peers->early[peers->early_next++ % KH_PEERS_EARLY] = (struct kh_early){
+            .fd = fd, .inode = st.st_ino, .filtered = filtered, .told = told};
+}
+
+void
+kh_peers_catch_up(struct kh_peers *peers, struct kh_peer *peer)
+{
+    unsigned i;
+
+    for (i = 0; i < KH_PEERS_EARLY; i++) {
+        struct kh_early *early = &peers->early[i];
+
+        if (early->inode != peer->inode || early->fd != peer->fd)
+            continue;
+        subscribe(peers, peer, early->filtered, early->told);
+        early->inode = 0;
+    }
+}
+
+void
+kh_peers_follow(const struct kh_peers *peers)
+{
+    if (peers->keeps && peers->ledger && !kh_ledger_left(peers->ledger))
+        kh_written_follow(peers->tag, kh_peers_subscribers(peers) > 1);
 }
 
 unsigned
@@ -34,8 +75,8 @@ kh_peers_subscribers(const struct kh_peers *peers)
     return count;
 }
 
-/* A filtered one does not get all: it has what libzmq has encoded, once that is
- * written. */
+/* A filtered one does not get all: what it gets cannot be told from what it does not,
+ * but when libzmq has nothing left for anybody. */
 static uint64_t
 written_to(const struct kh_peers *peers, const struct kh_peer *peer)
 {
@@ -44,7 +85,8 @@ written_to(const struct kh_peers *peers, const struct kh_peer *peer)
 
     if (written < noted->since)
         written = noted->since;
-    if (written < peers->quiet && !__atomic_load_n(&noted->behind, __ATOMIC_ACQUIRE))
+    if (noted->filtered && written < peers->quiet &&
+        !__atomic_load_n(&noted->behind, __ATOMIC_ACQUIRE))
         written = peers->quiet;
     return written;
 }

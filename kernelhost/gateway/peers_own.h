@@ -7,6 +7,7 @@
 #include "kernelhost/gateway/peers.h"
 
 #define KH_PEERS_BUCKETS 64 /* a power of two */
+#define KH_PEERS_EARLY   32
 
 struct kh_peer {
     struct kh_peer *next; /* in its bucket */
@@ -35,6 +36,14 @@ struct kh_peers {
     struct kh_peer *bucket[KH_PEERS_BUCKETS];
     unsigned count, tcp_count;
     struct kh_ledger *ledger; /* or NULL */
+    /* Subscriptions of peers that the monitor has not told of yet; a ring. */
+    struct kh_early {
+        int fd;
+        ino_t inode;
+        bool filtered;
+        uint64_t told;
+    } early[KH_PEERS_EARLY];
+    unsigned early_next;
     uint64_t tag;
     uint64_t quiet, quiet_told, quiet_at; /* see look_if_quiet */
     bool held;                            /* the tally was not empty when last seen */
@@ -44,5 +53,11 @@ struct kh_peers {
 
 /* Where the peer of a descriptor is, or would be. */
 struct kh_peer **kh_peers_place(struct kh_peers *peers, int fd);
+
+/* PEER is new: what it has subscribed to already counts. */
+void kh_peers_catch_up(struct kh_peers *peers, struct kh_peer *peer);
+
+/* The number of subscribers has changed. */
+void kh_peers_follow(const struct kh_peers *peers);
 
 #endif

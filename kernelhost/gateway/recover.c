@@ -197,12 +197,6 @@ open_up(struct kh_kernel *kernel)
         begin(kernel);
 }
 
-static void
-on_timer(void *arg)
-{
-    open_up(arg);
-}
-
 /* Clients of the HTTP API that have not come back for the rest of their output. */
 static bool
 awaits_sinks(const struct kh_kernel *kernel)
@@ -229,6 +223,24 @@ all_back(const struct kh_kernel *kernel)
     return subscribers >= note->subscribers &&
            (askers >= note->askers || !kh_requests_count(kernel->requests)) &&
            !awaits_sinks(kernel);
+}
+
+static void
+on_timer(void *arg)
+{
+    struct kh_kernel *kernel = arg;
+
+    if (!all_back(kernel))
+        kh_log(
+            KH_LOG_INFO,
+            "not all clients are back in time kernel=%s sandbox=%s subscribers=%u of "
+            "%u others=%u of %u",
+            kernel->id, kh_sandbox_name(kernel->sandbox),
+            kernel->channels ? kh_channels_subscribers(kernel->channels) : 0,
+            kernel->note->subscribers,
+            kernel->channels ? kh_channels_askers(kernel->channels) : 0,
+            kernel->note->askers);
+    open_up(kernel);
 }
 
 void

@@ -16,8 +16,8 @@
 #include "protocol/link/init.h"
 
 #define SETTLE_MS  50
-#define SETTLE_NOW (1024u * 1024) /* unacknowledged bytes that do not wait for it */
-#define UNKNOWN_MS 200            /* for a reply by a connection that is not known */
+#define SETTLE_NOW (1024u * 1024)    /* unacknowledged bytes that do not wait for it */
+#define UNKNOWN_MS KH_PEERS_STALL_MS /* a reply by a connection that is not known */
 #define DONE_KEPT  8 /* finished requests whose threads may print after a restart */
 
 static uint64_t

@@ -144,15 +144,21 @@ kh_kernel_listen(struct kh_kernel *kernel, struct kh_sink *sink)
     kernel->sinks = sink;
 }
 
-/* It went away by itself: nobody comes for the rest. */
+/* It has all it wanted, or went away: nobody comes for the rest. */
 static void
 forget_client(struct kh_kernel *kernel, const struct kh_sink *sink)
 {
     struct kh_request *request = kh_requests_first(kernel->requests);
+    size_t i;
 
-    for (; request && sink->client; request = request->next)
+    if (!sink->client)
+        return;
+    for (; request; request = request->next)
         if (request->sink == sink && request->note)
             request->note->sunk = 0;
+    for (i = 0; i < kernel->done_count; i++)
+        if (!strcmp(kernel->done[i]->client, sink->client))
+            kernel->done[i]->sunk = 0;
 }
 
 void

@@ -8,19 +8,57 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "kernelhost/gateway/tails.h"
 #include "kernelhost/gateway/zmtp.h"
 
 static struct kh_ledger *noted_in;
+static struct kh_tails *kept_in;
 static struct kh_zmtp *scanners[KH_LEDGER_CONNECTIONS]; /* by descriptor */
 
 void
-kh_written_begin(struct kh_ledger *ledger)
+kh_written_begin(struct kh_ledger *ledger, struct kh_tails *tails)
 {
     size_t i;
 
     noted_in = ledger;
+    kept_in = tails;
     for (i = 0; i < KH_LEDGER_CONNECTIONS && !ledger; i++)
         free(scanners[i]), scanners[i] = NULL;
+}
+
+void
+kh_written_follow(uint64_t tag, bool several)
+{
+    uint32_t kernel = kh_ledger_tagged_kernel(tag);
+
+    if (several)
+        kh_tails_need(kept_in, kernel);
+    else if (kept_in)
+        kh_tails_drop(kept_in, kernel);
+}
+
+/* Before the call: what it may write is there for the others whatever becomes of us. */
+static void
+keep(const struct kh_ledger_connection *connection, const void *data, size_t size,
+     size_t count)
+{
+    struct kh_tail *tail;
+    uint64_t at;
+
+    if (!kept_in || !connection->tag ||
+        kh_ledger_tagged_channel(connection->tag) != KH_CHANNEL_IOPUB)
+        return;
+    tail = kh_tails_find(kept_in, kh_ledger_tagged_kernel(connection->tag));
+    if (!tail || !connection->subscribed || connection->filtered ||
+        !connection->written)
+        return;
+    if (!kh_tail_find(tail, connection->written, &at)) {
+        if (connection->beyond || !kh_tail_ahead(tail, connection->written))
+            return;
+        kh_tail_begin(tail, connection->written);
+        at = tail->size;
+    }
+    kh_tail_add(tail, at + connection->beyond, data, size, connection->call, count);
 }
 
 static ssize_t
@@ -34,9 +72,9 @@ static void
 begin(struct kh_ledger_connection *connection, struct kh_zmtp *zmtp)
 {
     memset(zmtp, 0, sizeof(*zmtp));
-    connection->call_count = 0;
+    connection->calling = 0;
     connection->behind = 0;
-    connection->written = 0;
+    connection->written = connection->beyond = 0;
     connection->birth++;
 }
 
@@ -88,12 +126,16 @@ send(int fd, const void *data, size_t size, int flags)
     if (!zmtp)
         return pass_through(fd, data, size, flags);
     ahead = *zmtp;
-    connection->call_count = 0;
+    connection->calling = 0;
     connection->header.msg_len = KH_LEDGER_UNSENT;
     size =
         kh_zmtp_scan(&ahead, data, size, connection->call, KH_LEDGER_CALL_MAX, &count);
     atomic_signal_fence(memory_order_seq_cst);
     connection->call_count = (uint32_t)count;
+    connection->call_beyond = connection->beyond;
+    keep(connection, data, size, count);
+    atomic_signal_fence(memory_order_seq_cst);
+    connection->calling = 1;
     n = send_noted(fd, connection, data, size, flags);
     connection->behind = n < (ssize_t)size;
     if (n == (ssize_t)size)
@@ -103,5 +145,6 @@ send(int fd, const void *data, size_t size, int flags)
                      &count);
     if (n > 0)
         kh_ledger_took(connection, (uint32_t)n);
+    connection->calling = 0;
     return n;
 }

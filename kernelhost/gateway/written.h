@@ -16,7 +16,12 @@
 #include "kernelhost/gateway/ledger.h"
 
 /* From now on every ZMTP connection is noted in LEDGER; NULL: no more. Before the
- * first socket is made, and after the last one has gone. */
-void kh_written_begin(struct kh_ledger *ledger);
+ * first socket is made, and after the last one has gone. What goes to several
+ * subscribers is kept in TAILS (may be NULL). */
+struct kh_tails;
+void kh_written_begin(struct kh_ledger *ledger, struct kh_tails *tails);
+
+/* Whether the connections with this tag, of iopub, are several. */
+void kh_written_follow(uint64_t tag, bool several);
 
 #endif

@@ -20,7 +20,7 @@
 
 #define KH_GATEWAY_USER     "kernelhost-gateway"
 #define KH_GATEWAY_RESTARTS 10
-#define KH_GATEWAY_LIVED_MS 1000
+#define KH_GATEWAY_LIVED_MS 500
 
 struct kh_gateway {
     const char *binary; /* borrowed */

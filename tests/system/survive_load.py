@@ -71,6 +71,9 @@ def main(options):
         time.sleep(2)
         kills(host, options.kills)
         judge(host, workers, runners)
+        late = [line for line in host.log_text().splitlines() if "back in time" in line]
+        note(f"{len(late)} times a kernel did not wait any longer for its clients")
+        note("\n".join(late[:100]))
         variables(host, workers)
         host.cli("rm", *(part.name_ for part in [*workers, *runners]))
         left = [p.name for p in (host.state / "sandboxes").iterdir()]

@@ -13,8 +13,8 @@ ROUNDS = 20
 
 def main():
     with Host() as host:
-        workers = [Worker(host, "ipc1"), Worker(host, "ipc2"),
-                   Worker(host, "tcp1", "--tcp")]
+        workers = [Worker(host, "ipc1", listen=True), Worker(host, "ipc2"),
+                   Worker(host, "tcp1", "--tcp", listen=True)]
         runners = [Runner(host, "run1")]
         for part in [*workers, *runners]:
             part.start()

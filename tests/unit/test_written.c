@@ -39,7 +39,7 @@ talk(int ledger_fd, int sock)
 
     if (!ledger || dup2(sock, FD) < 0)
         _exit(1);
-    kh_written_begin(ledger);
+    kh_written_begin(ledger, NULL);
     kh_ledger_connection(ledger, FD)->tag = 1;
     send(FD, out, zmtp_greeting(out), 0);
     for (;;) {
@@ -117,7 +117,7 @@ other_connections(void)
     char in[100];
     int pair[2];
 
-    kh_written_begin(ledger);
+    kh_written_begin(ledger, NULL);
     ok(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0, "a connection");
     is_int(send(pair[0], "HTTP/1.1 200 OK", 15, 0), 15, "what is no ZMTP is sent");
     is_int(recv(pair[1], in, sizeof(in), 0), 15, "and arrives");
@@ -125,7 +125,7 @@ other_connections(void)
     close(pair[1]);
     ok(send(pair[0], "x", 1, MSG_NOSIGNAL) < 0 && errno == EPIPE, "errors are errors");
     close(pair[0]);
-    kh_written_begin(NULL);
+    kh_written_begin(NULL, NULL);
     kh_ledger_free(ledger);
 }
 
