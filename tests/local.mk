@@ -321,7 +321,7 @@ EXTRA_DIST += tests/data/notebooks tests/system/api.py tests/system/notebooks.py
 	tests/system/test_image_import.py \
 	tests/system/test_kernel_test.py tests/system/test_managers.py \
 	tests/system/test_notebooks.py tests/system/test_output.py \
-	tests/system/survive.py tests/system/survive_load.py \
+	tests/system/test_registry.py tests/system/survive.py tests/system/survive_load.py \
 	tests/system/test_survive.py
 
 # What ./dev bench runs; built by make check so that it cannot rot.

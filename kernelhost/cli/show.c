@@ -86,6 +86,8 @@ add_kernels(struct kh_buf *out, const json_t *kernels)
     }
     kh_table_print(&table, out);
     kh_table_release(&table);
+    json_array_foreach(kernels, i, kernel) if (*kh_http_text(kernel, "problem"))
+        add(out, "problem", "%s", kh_http_text(kernel, "problem"));
 }
 
 static void
