@@ -137,7 +137,7 @@ on_gone(void *arg)
 {
     struct run *run = arg;
 
-    if (!run->kernel)
+    if (!run->kernel && !run->ending)
         run->gone = true;
     else
         cut(run);
