@@ -51,13 +51,13 @@ void
 kh_tails_drop(struct kh_tails *tails, uint32_t kernel)
 {
     struct kh_tail *tail = kh_tails_find(tails, kernel);
-    size_t page = 4096, from, to;
+    size_t page = 4096, lead;
 
     if (!tail)
         return;
     tails->used[tails->slot[kernel] - 1] = 0;
     __atomic_store_n(&tails->slot[kernel], 0, __ATOMIC_RELEASE);
-    from = ((size_t)tail->bytes + page - 1) / page * page;
-    to = (size_t)(tail + 1) / page * page;
-    madvise((void *)from, to - from, MADV_REMOVE);
+    lead = (page - (uintptr_t)tail->bytes % page) % page;
+    madvise(tail->bytes + lead, (sizeof(tail->bytes) - lead) / page * page,
+            MADV_REMOVE);
 }

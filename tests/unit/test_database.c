@@ -88,7 +88,8 @@ keeps(void)
     kh_database_close(database);
     database = kh_database_open(loop, dir);
     ok(kh_database_sandbox(database, 0) && !kh_database_sandbox(database, 1) &&
-           !memcmp(kh_database_sandbox(database, 0), &box, sizeof(box)),
+           !strcmp(kh_database_sandbox(database, 0)->name, box.name) &&
+           !memcmp(kh_database_sandbox(database, 0)->id, box.id, sizeof(box.id)),
        "a sandbox is kept");
     ok(kh_database_kernel(database, 0) &&
            !strcmp(kh_database_kernel(database, 0)->id, ID) &&
