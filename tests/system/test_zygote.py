@@ -123,6 +123,14 @@ def restarts(host):
             restart(host, "again")
             assert value(host, "again", "print('x' in globals())") == "False"
             assert joined(host, "again")
+    with check("what a kernel registered for its end is done before the next one"):
+        host.cli("run", "again", "-c", "import atexit, threading, time\n"
+                 "atexit.register(lambda: open('bye', 'w').write('atexit'))\n"
+                 "threading.Thread(target=lambda: (time.sleep(0.2), "
+                 "open('thread', 'w').write('thread'))).start()")
+        restart(host, "again")
+        assert value(host, "again", "print(open('bye').read() + open('thread').read())"
+                     ) == "atexitthread"
     with check("a kernel that was killed is followed by one that joined"):
         death = "import os; os.kill(os.getpid(), 9)"
         host.cli("run", "again", "-c", death, check=False)
