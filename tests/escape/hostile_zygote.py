@@ -181,8 +181,10 @@ def forge(control, filters):
         talk.sendmsg([b"H"], [(socket.SOL_SOCKET, SCM_CREDENTIALS, who)])
         talk.recv(1)
 
-    for number, (pidfd, talk) in enumerate(asks(control)):
-        if number == 0:
+    for pidfd, talk in asks(control):
+        with open("/tmp/orders") as file:
+            begin = "forge" in file.read()
+        if not begin:
             child(send_for, pidfd)
             child(honest, filters, pidfd, talk)
         else:

@@ -205,6 +205,7 @@ def forging(host):
     image = Hostile(host, "forge").start()
     victim, _, first = image.create()
     before = groups_of(first)
+    image.order("forge")
     image.create()
     ok(image.report("forges"), "the word was sent")
     time.sleep(0.5)
