@@ -130,7 +130,7 @@ sandbox/runner/zygote/join.so: sandbox/runner/zygote/join.c
 	$(AM_V_at)$(MKDIR_P) sandbox/runner/zygote
 	$(AM_V_CC)$(CC) -O2 -Wall -Wextra -Wshadow -shared -fPIC -nostdlib -ffreestanding \
 	    -fvisibility=hidden -fno-stack-protector -fno-optimize-sibling-calls \
-	    -mno-red-zone -fcf-protection=none -fno-tree-loop-distribute-patterns \
+	    -mno-red-zone -fcf-protection=none \
 	    -Wl,-z,noexecstack,-z,defs,-z,now,-z,relro -o $@ $(srcdir)/sandbox/runner/zygote/join.c
 
 # kernelhost-init: PID 1 inside. Static; links base and protocol/link only.

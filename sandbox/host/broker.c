@@ -9,6 +9,10 @@
 #include "sandbox/host/image.h"
 #include "sandbox/host/join.h"
 
+/* Requests served before others have their turn: runners that join, above all, who
+ * work on the other processor while sandboxes are made on this one. */
+#define TURN 2
+
 void
 kh_broker_reset(struct kh_broker *broker, struct kh_host *host, int sock)
 {
@@ -390,7 +394,7 @@ kh_broker_serve(struct kh_broker *broker, struct kh_error *err)
 {
     int budget;
 
-    for (budget = 64; budget > 0; budget--) {
+    for (budget = TURN; budget > 0; budget--) {
         struct kh_broker_request request;
         ssize_t n = kh_fd_recv(broker->sock, &request, sizeof(request), NULL);
         int r;

@@ -192,8 +192,9 @@ time_is_over(struct kh_watch *watch, uint32_t events)
 static int
 watch(struct kh_join *join, struct kh_error *err)
 {
-    static const struct itimerspec when = {
-        .it_value = {KH_JOIN_TIMEOUT_MS / 1000, KH_JOIN_TIMEOUT_MS % 1000 * 1000000}};
+    /* Those before it are served first. */
+    long ms = KH_JOIN_TIMEOUT_MS + (long)join->zygote->joins * KH_JOIN_TURN_MS;
+    struct itimerspec when = {.it_value = {ms / 1000, ms % 1000 * 1000000}};
     int r;
 
     join->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);

@@ -21,6 +21,7 @@
 #include "sandbox/host/box.h"
 
 #define KH_JOIN_TIMEOUT_MS 5000
+#define KH_JOIN_TURN_MS    50 /* more for each that is before it */
 
 struct kh_join;
 

@@ -59,8 +59,8 @@ struct kh_zygote {
 int kh_zygote_configure(struct kh_host *host, const char *preload,
                         struct kh_error *err);
 
-#define KH_ZYGOTES_MAX      8  /* processes at once; one more ends the least used */
-#define KH_ZYGOTE_JOINS_MAX 64 /* children at once: who is behind them would wait */
+#define KH_ZYGOTES_MAX      8    /* processes at once; one more ends the least used */
+#define KH_ZYGOTE_JOINS_MAX 1024 /* children asked for and not there yet */
 
 /* The zygote of an image, started if need be; NULL when the host has none for it.
  * It may be STARTING still. It lives until the next call unless it is held. */
