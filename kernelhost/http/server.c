@@ -345,6 +345,12 @@ kh_http_free(struct kh_http *http)
     kh_timer_close(http->timer);
     cut_all(http);
     MHD_run(http->daemon);
+    /* One that had nothing to say just now is suspended again. */
+    for (request = http->requests; request; request = request->next)
+        if (request->suspended && request->connection) {
+            request->suspended = false;
+            MHD_resume_connection(request->connection);
+        }
     MHD_stop_daemon(http->daemon);
     for (request = http->requests; request; request = next) {
         next = request->next;
