@@ -64,7 +64,7 @@
 
 struct kh_confine;
 
-long kh_join(int pidfd, int talk, int (*fork)(void));
+long kh_join(int pidfd, int talk, int *tid, int (*fork)(void));
 long kh_confine(struct kh_confine *c);
 long kh_detach(unsigned long start, unsigned long size, int prot);
 
@@ -97,11 +97,16 @@ borrow(void)
     return call(__NR_clone, CLONE_VM | CLONE_VFORK | SIGCHLD, 0, 0, 0, 0);
 }
 
-/* C: the fork is the libc's, so that what it knows of the process is right. */
+/* C may be killed at any instant, with the sandbox, and a lock of the libc that it
+ * held then would be held in the zygote's memory for good: glibc's fork takes one over
+ * the whole call, and every later child would wait for it. So nothing of the libc runs
+ * here, where TID says where it keeps the number of its thread. The zygote has one
+ * thread, whose locks are free: there is nothing else that a fork would see to. */
 static QUIET long
-third(int (*fork)(void))
+third(int *tid, int (*fork)(void))
 {
-    int pid = fork();
+    long flags = SIGCHLD | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID;
+    long pid = tid ? call(__NR_clone, flags, 0, 0, (long)tid, 0) : fork();
 
     if (pid != 0)
         leave(pid < 0);
@@ -109,7 +114,7 @@ third(int (*fork)(void))
 }
 
 static QUIET long
-second(int pidfd, int talk, int (*fork)(void))
+second(int pidfd, int talk, int *tid, int (*fork)(void))
 {
     char byte = 'H';
     long pid;
@@ -124,21 +129,22 @@ second(int pidfd, int talk, int (*fork)(void))
         call(__NR_wait4, pid, 0, 0, 0, 0);
     if (pid != 0)
         leave(pid < 0 ? 4 : 0);
-    return third(fork);
+    return third(tid, fork);
 }
 
 /* Makes the runner's process. PIDFD is the sandbox's PID 1, TALK a socket to
- * kernelhostd, FORK the libc's fork. Returns 0 in the new process, in the zygote
+ * kernelhostd, TID where the libc keeps the number of this thread, or NULL, and FORK
+ * the libc's fork for that case. Returns 0 in the new process, in the zygote
  * the pid of B, which has ended (to be reaped: its status is 0 if all went well),
  * or -errno. */
 EXPORT long
-kh_join(int pidfd, int talk, int (*fork)(void))
+kh_join(int pidfd, int talk, int *tid, int (*fork)(void))
 {
     long pid = borrow();
 
     if (pid != 0)
         return pid;
-    return second(pidfd, talk, fork);
+    return second(pidfd, talk, tid, fork);
 }
 
 struct kh_confine {

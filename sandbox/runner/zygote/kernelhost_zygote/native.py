@@ -10,6 +10,7 @@ _LIBRARY = os.path.join(os.path.dirname(os.path.dirname(__file__)), "join.so")
 INIT_SOCKET = b"/.kernelhost/run/join.sock"  # KH_INIT_JOIN
 RUNNER = b"/.kernelhost/runner/python"
 _COLLAPSE = 25  # MADV_COLLAPSE, since Linux 6.1
+_GET_TID_ADDRESS = 40  # PR_GET_TID_ADDRESS
 JOINED = 32  # KH_JOINED_HELLO
 KIND = b"python"
 _STAT = (26, 27, 45, 46, 47, 28, 48, 49, 50, 51)  # fields of /proc/self/stat
@@ -63,7 +64,10 @@ class Native:
         self._libc = ctypes.PyDLL(None)
         self._fork = ctypes.cast(self._libc.fork, ctypes.c_void_p)
         self._join = self._library.kh_join
-        self._join.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_void_p]
+        self._join.argtypes = [
+            ctypes.c_int, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p,
+        ]
+        self._tid = self._find_tid()
         self._join.restype = ctypes.c_long
         self._confine = self._library.kh_confine
         self._confine.restype = ctypes.c_long
@@ -87,6 +91,17 @@ class Native:
         ]
         for hook in self._hooks:
             hook.restype = None
+
+    def _find_tid(self):
+        """Where glibc keeps the number of this thread: the kernel clears it at the
+        thread's end. None where it is another libc, or the kernel does not tell."""
+        address = ctypes.c_void_p()
+        if not hasattr(self._libc, "gnu_get_libc_version"):
+            return None
+        if self._libc.prctl(_GET_TID_ADDRESS, ctypes.byref(address), 0, 0, 0) < 0:
+            return None
+        value = ctypes.c_int.from_address(address.value).value if address.value else 0
+        return address.value if value == os.getpid() else None
 
     def _find_rseq(self):
         """glibc 2.35 and later register a thread's area; others have none."""
@@ -138,7 +153,7 @@ class Native:
         """True in the new process; in the zygote False, once it is under way."""
         before, in_parent, in_child = self._hooks
         before()
-        pid = self._join(pidfd, talk, self._fork)
+        pid = self._join(pidfd, talk, self._tid, self._fork)
         if pid == 0:
             in_child()
             return True
