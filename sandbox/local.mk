@@ -43,11 +43,12 @@ kernelhost_import_LDADD = libimport.a libimage.a libbase.a $(ARCHIVE_LIBS) \
 noinst_LIBRARIES += libhost.a
 libhost_a_SOURCES = \
 	sandbox/host/birth.c sandbox/host/birth.h \
-	sandbox/host/box.c sandbox/host/box.h \
+	sandbox/host/box.c sandbox/host/box.h sandbox/host/box_own.h sandbox/host/box_run.c \
 	sandbox/host/admission.c sandbox/host/admission.h \
 	sandbox/host/boxes.c sandbox/host/boxes.h \
 	sandbox/host/broker.c sandbox/host/broker.h \
-	sandbox/host/cgroup.c sandbox/host/cgroup.h \
+	sandbox/host/cgroup.c sandbox/host/cgroup.h sandbox/host/cgroup_own.h \
+	sandbox/host/cgroup_freeze.c sandbox/host/cgroup_limit.c \
 	sandbox/host/cgroup_find.c sandbox/host/cgroup_find.h \
 	sandbox/host/check.c sandbox/host/check.h \
 	sandbox/host/child.c sandbox/host/child.h \

@@ -1,4 +1,4 @@
-#include "sandbox/host/cgroup.h"
+#include "sandbox/host/cgroup_own.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -14,16 +14,6 @@
 #include "base/fd.h"
 #include "base/mem.h"
 #include "sandbox/host/cgroup_find.h"
-
-#define CPU_PERIOD_USEC 100000u
-#define FILE_MAX        65536u
-#define CGROUP_PATH     320 /* a directory entry, a slash, a file of ours */
-
-struct kh_cgroups {
-    int parent[KH_CGROUP_ROLES]; /* "kernelhost/KEY" in each hierarchy; may be equal */
-    bool v2[KH_CGROUP_ROLES];
-    char key[KH_CGROUP_KEY_SIZE];
-};
 
 static struct kh_cgroups *
 cgroups_new(const char *key)
@@ -49,8 +39,15 @@ kh_cgroups_free(struct kh_cgroups *groups)
     free(groups);
 }
 
-static int
-put(int dir, const char *name, const char *text, struct kh_error *err)
+const char *
+kh_cgroup_file(char *out, size_t size, const char *id, const char *file)
+{
+    snprintf(out, size, "%s/%s", id, file);
+    return out;
+}
+
+int
+kh_cgroup_put(int dir, const char *name, const char *text, struct kh_error *err)
 {
     AUTO_FD int fd = openat(dir, name, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
 
@@ -81,13 +78,15 @@ open_parent(int root, const char *key, const char *controllers, struct kh_error 
 
     if (top < 0)
         return top;
-    if (controllers && (put(root, "cgroup.subtree_control", controllers, err) < 0 ||
-                        put(top, "cgroup.subtree_control", controllers, err) < 0))
+    if (controllers &&
+        (kh_cgroup_put(root, "cgroup.subtree_control", controllers, err) < 0 ||
+         kh_cgroup_put(top, "cgroup.subtree_control", controllers, err) < 0))
         return kh_fail_in(err, "hand down the controllers");
     mine = enter(top, key, err);
     if (mine < 0)
         return mine;
-    if (controllers && put(mine, "cgroup.subtree_control", controllers, err) < 0)
+    if (controllers &&
+        kh_cgroup_put(mine, "cgroup.subtree_control", controllers, err) < 0)
         return kh_fail_in(err, "hand down the controllers");
     return STEAL_FD(mine);
 }
@@ -149,54 +148,6 @@ is_own_directory(const struct kh_cgroups *groups, int role)
 }
 
 int
-kh_cgroup_limit(struct kh_cgroups *groups, const char *id,
-                const struct kh_limits *limits, struct kh_error *err)
-{
-    uint64_t quota = (uint64_t)limits->cpu_milli * CPU_PERIOD_USEC / 1000;
-    char memory[32], cpu[64], period[32], pids[32];
-    const struct {
-        enum kh_cgroup_role role;
-        bool v2;
-        bool optional; /* the kernel may lack it */
-        const char *name;
-        const char *text;
-    } files[] = {
-        {KH_CGROUP_MEMORY, true, false, "memory.max", memory},
-        {KH_CGROUP_MEMORY, true, true, "memory.swap.max", "0"},
-        {KH_CGROUP_CPU, true, false, "cpu.max", cpu},
-        {KH_CGROUP_PIDS, true, false, "pids.max", pids},
-        {KH_CGROUP_MEMORY, false, false, "memory.limit_in_bytes", memory},
-        {KH_CGROUP_MEMORY, false, true, "memory.memsw.limit_in_bytes", memory},
-        {KH_CGROUP_CPU, false, false, "cpu.cfs_period_us", period},
-        {KH_CGROUP_CPU, false, false, "cpu.cfs_quota_us", cpu},
-        {KH_CGROUP_PIDS, false, false, "pids.max", pids},
-    };
-    size_t i;
-
-    snprintf(memory, sizeof(memory), "%" PRIu64, limits->memory);
-    snprintf(period, sizeof(period), "%u", CPU_PERIOD_USEC);
-    snprintf(pids, sizeof(pids), "%u", limits->pids);
-    if (groups->v2[KH_CGROUP_CPU])
-        snprintf(cpu, sizeof(cpu), "%" PRIu64 " %u", quota, CPU_PERIOD_USEC);
-    else
-        snprintf(cpu, sizeof(cpu), "%" PRIu64, quota);
-    for (i = 0; i < KH_COUNT(files); i++) {
-        AUTO_FD int dir = -1;
-        int r;
-
-        if (files[i].v2 != groups->v2[files[i].role])
-            continue;
-        dir = openat(groups->parent[files[i].role], id,
-                     O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-        r = dir < 0 ? kh_fail_errno(err, "cannot open cgroup '%s'", id)
-                    : put(dir, files[i].name, files[i].text, err);
-        if (r < 0 && !files[i].optional)
-            return r;
-    }
-    return 0;
-}
-
-int
 kh_cgroup_create(struct kh_cgroups *groups, const char *id,
                  const struct kh_limits *limits, struct kh_error *err)
 {
@@ -240,7 +191,7 @@ put_into(struct kh_cgroups *groups, const char *id, pid_t pid, bool also_v2,
                      O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
         if (dir < 0)
             return kh_fail_errno(err, "cannot open cgroup '%s'", id);
-        r = put(dir, "cgroup.procs", text, err);
+        r = kh_cgroup_put(dir, "cgroup.procs", text, err);
         if (r < 0)
             return r;
     }
@@ -261,69 +212,15 @@ kh_cgroup_move(struct kh_cgroups *groups, const char *id, pid_t pid,
     return put_into(groups, id, pid, true, err);
 }
 
-/* The path of FILE in ID's directory for ROLE. */
-static const char *
-file_of(char *out, size_t size, const char *id, const char *file)
-{
-    snprintf(out, size, "%s/%s", id, file);
-    return out;
-}
-
 void
 kh_cgroup_kill(struct kh_cgroups *groups, const char *id)
 {
-    char path[CGROUP_PATH];
+    char path[KH_CGROUP_PATH];
 
     if (groups->parent[KH_CGROUP_KILL] >= 0)
-        (void)put(groups->parent[KH_CGROUP_KILL],
-                  file_of(path, sizeof(path), id, "cgroup.kill"), "1", NULL);
-}
-
-/* The number in a one-value file, or behind KEY in a file of "key value" lines. */
-static uint64_t
-number(struct kh_cgroups *groups, int role, const char *id, const char *file,
-       const char *key)
-{
-    AUTO_FREE char *text = NULL;
-    char path[CGROUP_PATH];
-    char *at;
-
-    if (kh_fd_read_file(groups->parent[role], file_of(path, sizeof(path), id, file),
-                        FILE_MAX, &text, NULL, NULL) < 0)
-        return 0;
-    if (!key)
-        return strtoull(text, NULL, 10);
-    for (at = text; at; at = strchr(at, '\n') ? strchr(at, '\n') + 1 : NULL)
-        if (!strncmp(at, key, strlen(key)) && at[strlen(key)] == ' ')
-            return strtoull(at + strlen(key), NULL, 10);
-    return 0;
-}
-
-/* Processor time is read on v1 from cpuacct where it shares the cpu hierarchy,
- * else from the scheduler's statistics there, which old kernels lack. */
-void
-kh_cgroup_usage(struct kh_cgroups *groups, const char *id, struct kh_usage *ret_usage)
-{
-    struct kh_usage u = {0};
-
-    u.pids = (uint32_t)number(groups, KH_CGROUP_PIDS, id, "pids.current", NULL);
-    if (groups->v2[KH_CGROUP_MEMORY]) {
-        u.memory = number(groups, KH_CGROUP_MEMORY, id, "memory.current", NULL);
-        u.memory_peak = number(groups, KH_CGROUP_MEMORY, id, "memory.peak", NULL);
-        u.oom_kills =
-            (uint32_t)number(groups, KH_CGROUP_MEMORY, id, "memory.events", "oom_kill");
-        u.cpu_usec = number(groups, KH_CGROUP_CPU, id, "cpu.stat", "usage_usec");
-    } else {
-        u.memory = number(groups, KH_CGROUP_MEMORY, id, "memory.usage_in_bytes", NULL);
-        u.memory_peak =
-            number(groups, KH_CGROUP_MEMORY, id, "memory.max_usage_in_bytes", NULL);
-        u.oom_kills = (uint32_t)number(groups, KH_CGROUP_MEMORY, id,
-                                       "memory.oom_control", "oom_kill");
-        u.cpu_usec = number(groups, KH_CGROUP_CPU, id, "cpuacct.usage", NULL) / 1000;
-        if (!u.cpu_usec)
-            u.cpu_usec = number(groups, KH_CGROUP_KILL, id, "cpu.stat", "usage_usec");
-    }
-    *ret_usage = u;
+        (void)kh_cgroup_put(groups->parent[KH_CGROUP_KILL],
+                            kh_cgroup_file(path, sizeof(path), id, "cgroup.kill"), "1",
+                            NULL);
 }
 
 /* Without cgroup.kill: signal what is listed, again and again until nothing is. */
@@ -331,7 +228,7 @@ static void
 kill_listed(struct kh_cgroups *groups, int role, const char *id)
 {
     static const struct timespec pause = {0, 5 * 1000 * 1000};
-    char path[CGROUP_PATH];
+    char path[KH_CGROUP_PATH];
     int round;
 
     for (round = 0; round < 200; round++) {
@@ -339,8 +236,8 @@ kill_listed(struct kh_cgroups *groups, int role, const char *id)
         char *at, *next;
 
         if (kh_fd_read_file(groups->parent[role],
-                            file_of(path, sizeof(path), id, "cgroup.procs"),
-                            FILE_MAX * 16, &text, NULL, NULL) < 0 ||
+                            kh_cgroup_file(path, sizeof(path), id, "cgroup.procs"),
+                            KH_CGROUP_FILE_MAX * 16, &text, NULL, NULL) < 0 ||
             !*text)
             return;
         for (at = text; *at; at = next) {
@@ -382,13 +279,13 @@ kh_cgroup_holds(struct kh_cgroups *groups, const char *id, pid_t pid)
 {
     AUTO_FREE char *tail = kh_xasprintf("/kernelhost/%s/%s", groups->key, id);
     AUTO_FREE char *text = NULL;
-    char path[CGROUP_PATH], *line, *save = NULL;
+    char path[KH_CGROUP_PATH], *line, *save = NULL;
     int role, want = 0, found = 0;
 
     for (role = 0; role < KH_CGROUP_ROLES; role++)
         want += is_own_directory(groups, role);
     snprintf(path, sizeof(path), "/proc/%d/cgroup", (int)pid);
-    if (kh_fd_read_file(AT_FDCWD, path, FILE_MAX, &text, NULL, NULL) < 0)
+    if (kh_fd_read_file(AT_FDCWD, path, KH_CGROUP_FILE_MAX, &text, NULL, NULL) < 0)
         return false;
     for (line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
         found += strlen(line) >= strlen(tail) &&
@@ -413,7 +310,7 @@ kh_cgroups_sweep(struct kh_cgroups *groups, bool (*keep)(void *arg, const char *
         dir = fd < 0 ? NULL : fdopendir(fd);
         while (dir && (entry = readdir(dir))) {
             if (entry->d_type == DT_DIR && entry->d_name[0] != '.' &&
-                !keep(arg, entry->d_name))
+                strcmp(entry->d_name, KH_CGROUP_HELPERS) && !keep(arg, entry->d_name))
                 (void)kh_cgroup_remove(groups, entry->d_name, NULL);
         }
         if (dir)
@@ -435,15 +332,4 @@ kh_cgroups_remove_parents(struct kh_cgroups *groups)
         if (top >= 0)
             (void)unlinkat(top, groups->key, AT_REMOVEDIR);
     }
-}
-
-int
-kh_cgroups_bound(struct kh_cgroups *groups, uint64_t memory, struct kh_error *err)
-{
-    const char *file =
-        groups->v2[KH_CGROUP_MEMORY] ? "memory.max" : "memory.limit_in_bytes";
-    char text[32];
-
-    snprintf(text, sizeof(text), "%" PRIu64, memory);
-    return put(groups->parent[KH_CGROUP_MEMORY], file, text, err);
 }

@@ -63,6 +63,22 @@ int kh_cgroup_move(struct kh_cgroups *groups, const char *id, pid_t pid,
 /* Kills every process in ID at once where the kernel can (5.14). */
 void kh_cgroup_kill(struct kh_cgroups *groups, const char *id);
 
+/* Freezes every process in ID, or lets them go on. Freezing takes its time: await
+ * waits for it, TIMEOUT_MS at most (-ETIMEDOUT). A killed process ends frozen or not.
+ * -ENOTSUP where the machine has no v2 tree. */
+int kh_cgroup_freeze(struct kh_cgroups *groups, const char *id, bool freeze,
+                     struct kh_error *err);
+int kh_cgroup_await_frozen(struct kh_cgroups *groups, const char *id, int timeout_ms,
+                           struct kh_error *err);
+bool kh_cgroup_is_frozen(struct kh_cgroups *groups, const char *id);
+
+/* The processes in ID; the caller frees *ret_pids. */
+int kh_cgroup_list(struct kh_cgroups *groups, const char *id, pid_t **ret_pids,
+                   size_t *ret_count, struct kh_error *err);
+
+/* Takes PID, a helper of ours, out of the group that is frozen. */
+int kh_cgroup_put_aside(struct kh_cgroups *groups, pid_t pid, struct kh_error *err);
+
 /* Reads the accounts; what cannot be read stays 0. */
 void kh_cgroup_usage(struct kh_cgroups *groups, const char *id,
                      struct kh_usage *ret_usage);
