@@ -1,0 +1,32 @@
+/* broker_own: the inside of the broker, shared by broker.c (messages and replies) and
+ * broker_serve.c (what is asked for). Nobody else includes it.
+ */
+#ifndef KH_HOST_BROKER_OWN_H
+#define KH_HOST_BROKER_OWN_H
+
+#include "sandbox/host/broker.h"
+
+/* A handler fills the reply and returns 0, returns an error in reply->error, or
+ * returns LATER: the answer comes when what it began has ended. */
+#define KH_BROKER_LATER 1
+
+struct kh_broker_row {
+    uint32_t type;
+    unsigned phases;
+    int (*serve)(struct kh_broker *broker, const struct kh_broker_request *q,
+                 struct kh_broker_reply *reply, int *ret_pass);
+};
+
+/* Ends with an empty row. */
+extern const struct kh_broker_row kh_broker_table[];
+
+/* Sends REPLY, with the descriptor PASS if it is not -1. A negative result ends the
+ * gateway. */
+int kh_broker_answer(struct kh_broker *broker, const struct kh_broker_reply *reply,
+                     int pass, struct kh_error *err);
+
+/* Fills in what is known of BOX. */
+void kh_broker_describe(struct kh_broker *broker, const struct kh_box *box,
+                        struct kh_broker_reply *reply);
+
+#endif

@@ -1,0 +1,270 @@
+/* What the gateway may ask for: a handler a request, and their table. */
+#include <errno.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "sandbox/host/broker_own.h"
+#include "sandbox/host/image.h"
+#include "sandbox/host/join.h"
+
+void
+kh_broker_describe(struct kh_broker *broker, const struct kh_box *box,
+                   struct kh_broker_reply *reply)
+{
+    const struct kh_record *record = &box->record;
+
+    memcpy(reply->id, record->id, sizeof(reply->id));
+    memcpy(reply->name, record->name, sizeof(reply->name));
+    memcpy(reply->image, record->image, sizeof(reply->image));
+    reply->state = record->state;
+    reply->created = record->created;
+    reply->started = record->started;
+    reply->limits = record->limits;
+    reply->usage = box->last_usage;
+    if (box->phase == KH_BOX_RUNNING) {
+        reply->init_pid = box->process.pid;
+        kh_cgroup_usage(broker->host->groups, box->id, &reply->usage);
+    }
+}
+
+/* The gateway's next step would be CONNECT; it takes it if this gives none. */
+static void
+pass_stream(struct kh_box *box, int *ret_pass)
+{
+    struct kh_error err = {0};
+    int stream = kh_box_connect(box, &err);
+
+    if (stream < 0)
+        kh_log(KH_LOG_WARN, "%s", err.text);
+    else
+        *ret_pass = stream;
+}
+
+static struct kh_box *
+find(struct kh_broker *broker, const struct kh_broker_request *q, struct kh_error *err)
+{
+    struct kh_box *box = kh_box_find(broker->host, q->name);
+
+    if (box && box->spare)
+        box = NULL;
+    if (!box)
+        kh_fail(err, ENOENT, "there is no sandbox '%s' (hint: kernelhost create %s)",
+                q->name, q->name);
+    return box;
+}
+
+static int
+serve_hello(struct kh_broker *broker, const struct kh_broker_request *q,
+            struct kh_broker_reply *reply, int *ret_pass)
+{
+    (void)ret_pass;
+    if (q->arg != KH_BROKER_VERSION)
+        return kh_fail(&reply->error, EPROTO,
+                       "gateway speaks broker version %llu, kernelhostd %d (hint: "
+                       "install both from one build)",
+                       (unsigned long long)q->arg, KH_BROKER_VERSION);
+    broker->phase = KH_BROKER_READY;
+    reply->arg = KH_BROKER_VERSION;
+    return 0;
+}
+
+/* A request that is answered when a runner has joined, or could not. */
+struct waiting {
+    struct kh_broker *broker;
+    struct kh_box *box;
+    uint64_t generation, serial;
+    uint32_t type;
+};
+
+static void
+joined(void *owner, const struct kh_error *failed)
+{
+    struct waiting *w = owner;
+    struct kh_broker *broker = w->broker;
+    struct kh_broker_reply reply = {
+        .magic = KH_BROKER_MAGIC, .type = w->type, .serial = w->serial};
+    AUTO_FD int pass = -1;
+    struct kh_error err = {0};
+
+    if (w->generation == broker->generation && broker->sock >= 0) {
+        if (w->type == KH_BROKER_JOIN)
+            reply.error = *failed;
+        else
+            pass_stream(w->box, &pass);
+        reply.arg = failed->code ? 0 : KH_BROKER_WARM;
+        kh_broker_describe(broker, w->box, &reply);
+        /* A socket that fails is seen by the loop. */
+        (void)kh_broker_answer(broker, &reply, pass, &err);
+    }
+    free(w);
+}
+
+static int
+join(struct kh_broker *broker, const struct kh_broker_request *q, struct kh_box *box,
+     struct kh_error *err)
+{
+    struct waiting *w = kh_xcalloc(1, sizeof(*w));
+    int r;
+
+    *w = (struct waiting){broker, box, broker->generation, q->serial, q->type};
+    r = kh_join_begin(box, joined, w, err);
+    if (r < 0)
+        free(w);
+    return r < 0 ? r : KH_BROKER_LATER;
+}
+
+static int
+started(struct kh_broker *broker, const struct kh_broker_request *q, struct kh_box *box,
+        struct kh_broker_reply *reply, int *ret_pass)
+{
+    if (box->warm)
+        reply->arg = KH_BROKER_WARM;
+    else if (q->arg & KH_BROKER_WARM && join(broker, q, box, NULL) == KH_BROKER_LATER)
+        return KH_BROKER_LATER;
+    box->warm = false;
+    kh_broker_describe(broker, box, reply);
+    pass_stream(box, ret_pass);
+    return 0;
+}
+
+static int
+serve_join(struct kh_broker *broker, const struct kh_broker_request *q,
+           struct kh_broker_reply *reply, int *ret_pass)
+{
+    struct kh_box *box = find(broker, q, &reply->error);
+
+    (void)ret_pass;
+    if (!box)
+        return -ENOENT;
+    if (box->phase != KH_BOX_RUNNING)
+        return kh_fail(&reply->error, EAGAIN, "sandbox '%s' is not running", q->name);
+    return join(broker, q, box, &reply->error);
+}
+
+static int
+serve_create(struct kh_broker *broker, const struct kh_broker_request *q,
+             struct kh_broker_reply *reply, int *ret_pass)
+{
+    struct kh_box *box;
+    int r;
+
+    if (!kh_name_valid(q->name))
+        return kh_fail(&reply->error, EINVAL, "a sandbox name has " KH_NAME_RULE);
+    if (!kh_image_name_valid(q->image))
+        return kh_fail(&reply->error, EINVAL,
+                       "that is no image name (hint: kernelhost "
+                       "image ls)");
+    r = kh_image_hold(&broker->host->store, &reply->error);
+    if (r < 0)
+        return r;
+    r = kh_box_create(broker->host, q->name, q->image, &q->limits, &box, &reply->error);
+    kh_image_let_go(&broker->host->store);
+    if (r < 0)
+        return r;
+    kh_log(KH_LOG_INFO, "sandbox created name=%s id=%s pid=%d", q->name, box->id,
+           (int)box->process.pid);
+    return started(broker, q, box, reply, ret_pass);
+}
+
+static int
+serve_start(struct kh_broker *broker, const struct kh_broker_request *q,
+            struct kh_broker_reply *reply, int *ret_pass)
+{
+    struct kh_box *box = find(broker, q, &reply->error);
+    int r = box ? kh_box_start(broker->host, box, &reply->error) : -ENOENT;
+
+    if (r < 0)
+        return r;
+    kh_log(KH_LOG_INFO, "sandbox started name=%s pid=%d", q->name,
+           (int)box->process.pid);
+    return started(broker, q, box, reply, ret_pass);
+}
+
+static int
+serve_end(struct kh_broker *broker, const struct kh_broker_request *q,
+          struct kh_broker_reply *reply, int *ret_pass)
+{
+    struct kh_box *box = find(broker, q, &reply->error);
+    int r =
+        box ? kh_box_stop(broker->host, box, q->type == KH_BROKER_REMOVE, &reply->error)
+            : -ENOENT;
+
+    (void)ret_pass;
+    if (r < 0)
+        return r;
+    box->waiter = q->serial;
+    box->waiter_type = q->type;
+    return KH_BROKER_LATER;
+}
+
+static int
+serve_connect(struct kh_broker *broker, const struct kh_broker_request *q,
+              struct kh_broker_reply *reply, int *ret_pass)
+{
+    struct kh_box *box = find(broker, q, &reply->error);
+    int r = box ? kh_box_connect(box, &reply->error) : -ENOENT;
+
+    if (r < 0)
+        return r;
+    *ret_pass = r;
+    kh_broker_describe(broker, box, reply);
+    return 0;
+}
+
+static int
+serve_stat(struct kh_broker *broker, const struct kh_broker_request *q,
+           struct kh_broker_reply *reply, int *ret_pass)
+{
+    struct kh_box *box = find(broker, q, &reply->error);
+
+    (void)ret_pass;
+    if (!box)
+        return -ENOENT;
+    kh_broker_describe(broker, box, reply);
+    return 0;
+}
+
+static int
+serve_list(struct kh_broker *broker, const struct kh_broker_request *q,
+           struct kh_broker_reply *reply, int *ret_pass)
+{
+    struct kh_box *box = kh_boxes_after(&broker->host->boxes, q->arg);
+
+    (void)ret_pass;
+    /* Without a record, one that is being removed is no sandbox any more. */
+    while (box && kh_box_is_going(box))
+        box = kh_boxes_after(&broker->host->boxes, box->number);
+    while (box && box->spare)
+        box = kh_boxes_after(&broker->host->boxes, box->number);
+    if (!box)
+        return kh_fail(&reply->error, ENOENT, "there are no more sandboxes");
+    kh_broker_describe(broker, box, reply);
+    reply->arg = box->number;
+    return 0;
+}
+
+static int
+serve_images(struct kh_broker *broker, const struct kh_broker_request *q,
+             struct kh_broker_reply *reply, int *ret_pass)
+{
+    int r = kh_image_at(&broker->host->store, q->arg, reply->image, &reply->error);
+
+    (void)ret_pass;
+    reply->arg = q->arg + 1;
+    return r;
+}
+
+const struct kh_broker_row kh_broker_table[] = {
+    {KH_BROKER_HELLO, KH_BROKER_NEW, serve_hello},
+    {KH_BROKER_CREATE, KH_BROKER_READY, serve_create},
+    {KH_BROKER_START, KH_BROKER_READY, serve_start},
+    {KH_BROKER_STOP, KH_BROKER_READY, serve_end},
+    {KH_BROKER_REMOVE, KH_BROKER_READY, serve_end},
+    {KH_BROKER_CONNECT, KH_BROKER_READY, serve_connect},
+    {KH_BROKER_STAT, KH_BROKER_READY, serve_stat},
+    {KH_BROKER_LIST, KH_BROKER_READY, serve_list},
+    {KH_BROKER_IMAGES, KH_BROKER_READY, serve_images},
+    {KH_BROKER_JOIN, KH_BROKER_READY, serve_join},
+    {0},
+};
