@@ -23,9 +23,7 @@
 static uint64_t
 init_of(struct kh_kernel *kernel)
 {
-    const struct kh_broker_reply *record = kh_sandbox_record(kernel->sandbox);
-
-    return record->started << 22 ^ (uint64_t)(uint32_t)record->init_pid;
+    return kh_sandbox_record(kernel->sandbox)->boot;
 }
 
 /* The incarnation that speaks before entry FIRST is taken. */

@@ -16,7 +16,7 @@
 #include "base/error.h"
 
 #define KH_BROKER_MAGIC   0x4b48424bu /* "KHBK" */
-#define KH_BROKER_VERSION 4
+#define KH_BROKER_VERSION 5
 
 /* [a-z0-9]([a-z0-9-]{0,54}[a-z0-9])? and its NUL. */
 #define KH_NAME_SIZE       57
@@ -54,7 +54,9 @@ enum kh_broker_type {
 
 enum kh_sandbox_state {
     KH_SANDBOX_RUNNING = 1,
-    KH_SANDBOX_STOPPED = 4, /* 2 and 3 are kept for frozen and hibernated */
+    KH_SANDBOX_FROZEN = 2,     /* its processes stand still */
+    KH_SANDBOX_HIBERNATED = 3, /* they are on the disk */
+    KH_SANDBOX_STOPPED = 4,    /* there are none */
 };
 
 /* 0 in a request means the host's default. */
@@ -64,6 +66,15 @@ struct kh_limits {
     uint32_t pids;      /* tasks; 16 .. 32768 */
     uint64_t disk;      /* bytes, names and inodes included; 16 MiB .. the disk */
 };
+
+/* After how many idle seconds a sandbox sleeps. 0 in a request: as it is; in a record:
+ * the host's default. */
+struct kh_ladder {
+    uint32_t freeze;
+    uint32_t hibernate;
+};
+
+#define KH_LADDER_NEVER UINT32_MAX
 
 struct kh_usage {
     uint64_t memory; /* bytes charged now */
@@ -82,6 +93,7 @@ struct kh_broker_request {
     char image[KH_IMAGE_NAME_SIZE];
     uint8_t pad_[6];
     struct kh_limits limits;
+    struct kh_ladder ladder;
 };
 
 struct kh_broker_reply {
@@ -100,6 +112,9 @@ struct kh_broker_reply {
     uint64_t started; /* seconds since 1970; 0 when never */
     struct kh_limits limits;
     struct kh_usage usage;
+    struct kh_ladder ladder;
+    uint64_t boot;  /* which start its init is of: the same after hibernation */
+    uint64_t saved; /* bytes of its memory on the disk, while it is hibernated */
 };
 
 /* True for a valid sandbox name in an array of KH_NAME_SIZE bytes; an image

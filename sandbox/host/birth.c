@@ -33,6 +33,7 @@ list(struct kh_cursor *c, void *value)
     kh_field_u32(c, &b->id_first);
     kh_field_u64(c, &b->started);
     kh_field_u32(c, &b->init_version);
+    kh_field_u64(c, &b->boot); /* 0 in those of earlier hosts */
 }
 
 static const struct kh_fields kind = {

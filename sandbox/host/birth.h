@@ -31,6 +31,7 @@ struct kh_birth {
     uint32_t zygote;   /* slot of the zygote that owns its user namespace, or none */
     uint64_t started;  /* seconds since 1970 */
     uint32_t init_version; /* KH_INIT_VERSION of its kernelhost-init */
+    uint64_t boot;         /* a number of each start's own; kept over hibernation */
 };
 
 #define KH_BIRTH_NO_ZYGOTE UINT32_MAX

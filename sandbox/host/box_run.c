@@ -54,6 +54,7 @@ kh_box_note_birth(struct kh_host *host, struct kh_box *box, pid_t pid,
                                                          : KH_BIRTH_NO_ZYGOTE,
                                    .started = (uint64_t)time(NULL),
                                    .init_version = KH_INIT_VERSION};
+    kh_random(&box->birth.boot, sizeof(box->birth.boot));
     memcpy(box->birth.kit, host->kit_version, sizeof(box->birth.kit));
     r = kh_birth_note(&box->birth, pid, err);
     return r < 0 ? r

@@ -21,6 +21,8 @@ kh_broker_describe(struct kh_broker *broker, const struct kh_box *box,
     reply->created = record->created;
     reply->started = record->started;
     reply->limits = record->limits;
+    reply->ladder = record->ladder;
+    reply->boot = box->birth.boot;
     reply->usage = box->last_usage;
     if (box->phase == KH_BOX_RUNNING) {
         reply->init_pid = box->process.pid;

@@ -22,6 +22,8 @@ list(struct kh_cursor *c, void *value)
     kh_field_u64(c, &r->started);
     kh_field_u32(c, &r->state);
     kh_field_u64(c, &r->limits.disk); /* 0 in records of earlier hosts: none */
+    kh_field_u32(c, &r->ladder.freeze);
+    kh_field_u32(c, &r->ladder.hibernate);
 }
 
 static const struct kh_fields kind = {
@@ -61,7 +63,8 @@ kh_record_decode(const void *data, size_t size, struct kh_record *ret_record,
         return result;
     if (!kh_name_valid(r.name) || !kh_image_name_valid(r.image) || !is_hex(r.image_id))
         return kh_fail(err, EBADMSG, "record has an impossible name");
-    if (r.state != KH_SANDBOX_RUNNING && r.state != KH_SANDBOX_STOPPED)
+    if (r.state != KH_SANDBOX_RUNNING && r.state != KH_SANDBOX_HIBERNATED &&
+        r.state != KH_SANDBOX_STOPPED)
         return kh_fail(err, EBADMSG, "record has the impossible state %u", r.state);
     *ret_record = r;
     return 0;

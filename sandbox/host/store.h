@@ -40,7 +40,8 @@ struct kh_record {
     struct kh_limits limits;
     uint64_t created; /* seconds since 1970 */
     uint64_t started; /* 0: never */
-    uint32_t state;   /* enum kh_sandbox_state */
+    uint32_t state;   /* enum kh_sandbox_state; never FROZEN */
+    struct kh_ladder ladder;
 };
 
 struct kh_store {
