@@ -58,12 +58,16 @@ libhost_a_SOURCES = \
 	sandbox/host/fields.c sandbox/host/fields.h \
 	sandbox/host/filter.c sandbox/host/filter.h sandbox/host/filter_table.h \
 	sandbox/host/gateway.c sandbox/host/gateway.h \
+	sandbox/host/criu.c sandbox/host/criu.h \
+	sandbox/host/helper.c sandbox/host/helper.h \
+	sandbox/host/hibernate.c sandbox/host/hibernate.h sandbox/host/hook.h \
 	sandbox/host/host.c sandbox/host/host.h \
 	sandbox/host/idmap.c sandbox/host/idmap.h \
 	sandbox/host/image.c sandbox/host/image.h \
 	sandbox/host/join.c sandbox/host/join.h \
 	sandbox/host/kit.c sandbox/host/kit.h \
 	sandbox/host/loopdev.c sandbox/host/loopdev.h \
+	sandbox/host/memory.c sandbox/host/memory.h \
 	sandbox/host/mounts.c sandbox/host/mounts.h \
 	sandbox/host/netns.c sandbox/host/netns.h \
 	sandbox/host/plan.c sandbox/host/plan.h \
@@ -82,9 +86,16 @@ libhost_a_SOURCES = \
 	sandbox/host/trash.c sandbox/host/trash.h \
 	sandbox/host/tree.c sandbox/host/tree.h \
 	sandbox/host/tune.c sandbox/host/tune.h \
+	sandbox/host/wake.c sandbox/host/wake.h sandbox/host/wake_own.h \
+	sandbox/host/wake_put.c \
 	sandbox/host/watch.c sandbox/host/watch.h \
 	sandbox/host/zygote.c sandbox/host/zygote.h sandbox/host/zygote_start.c
 libhost_a_CPPFLAGS = $(AM_CPPFLAGS) $(SECCOMP_CFLAGS)
+
+# What CRIU runs at the stages of a restore.
+pkglibexec_PROGRAMS += kernelhost-hook
+kernelhost_hook_SOURCES = sandbox/host/hook_main.c sandbox/host/hook.h
+kernelhost_hook_LDFLAGS = $(KH_STATIC_LDFLAGS)
 
 pkglibexec_PROGRAMS += kernelhostd
 kernelhostd_SOURCES = sandbox/host/main.c

@@ -40,6 +40,12 @@ enum kh_broker_type {
     KH_BROKER_IMAGES = 9,  /* as LIST, for images: reply.image */
     KH_BROKER_JOIN = 10,   /* name: a warm Python runner is to wait in init; EAGAIN
                               when there is none to be had: start one anew */
+    KH_BROKER_FREEZE = 11, /* name: its processes stand still, with their memory */
+    KH_BROKER_WAKE = 12,   /* name: what is frozen or hibernated goes on; a stream as
+                              CONNECT's comes with the reply if it was hibernated */
+    KH_BROKER_HIBERNATE = 13, /* name: memory and processes go to the disk. The link
+                                 to its init is closed before */
+    KH_BROKER_LADDER = 14,    /* name, ladder: when it shall sleep; kept */
     /* unsolicited, serial 0 */
     KH_BROKER_EXITED = 32, /* a sandbox's PID 1 ended: name, id, arg: wait status or
                               KH_BROKER_STATUS_UNKNOWN, usage.oom_kills */

@@ -68,6 +68,7 @@ enum kh_init_type {
     KH_INIT_EXEC_INPUT = 10,    /* id; slice 0: bytes; no slice: end of input */
     KH_INIT_EXEC_SIGNAL = 11,   /* id; flags: signal, to the process group */
     KH_INIT_EXEC_ACK = 12,      /* id; seq: output bytes consumed so far */
+    KH_INIT_BYE = 13,           /* init closes the connection: it is to hibernate */
 
     /* init -> gateway */
     KH_INIT_WELCOME = 32, /* answer to HELLO; id: KH_INIT_VERSION; one slice a

@@ -35,7 +35,7 @@ judge_memory(const struct kh_admission *admission,
 {
     uint64_t reserve = admission->reserve ? admission->reserve
                                           : kh_room_reserve(facts->room.memory_total);
-    uint64_t need = (admission->recent + 1) * KH_ADMISSION_MEMORY;
+    uint64_t need = (admission->recent + 1) * KH_ADMISSION_MEMORY + facts->need;
 
     if (facts->room.memory_available >= reserve + need)
         return 0;
@@ -130,7 +130,14 @@ int
 kh_admission_check(struct kh_admission *admission, int state, unsigned running,
                    struct kh_error *err)
 {
-    struct kh_admission_facts facts = {.running = running};
+    return kh_admission_check_for(admission, state, running, 0, err);
+}
+
+int
+kh_admission_check_for(struct kh_admission *admission, int state, unsigned running,
+                       uint64_t bytes, struct kh_error *err)
+{
+    struct kh_admission_facts facts = {.running = running, .need = bytes};
     int r = kh_room_read(&facts.room, err);
 
     if (r == 0)

@@ -38,6 +38,7 @@ struct kh_admission_facts {
     struct kh_room_disk disk;
     unsigned descriptors, descriptors_max;
     unsigned running;
+    uint64_t need; /* bytes of memory that it brings along; 0: a new one */
 };
 
 /* 0 when one more fits. Else which resource ran out, the figures and the cure:
@@ -49,5 +50,9 @@ int kh_admission_judge(const struct kh_admission *admission,
  * counts as begun. */
 int kh_admission_check(struct kh_admission *admission, int state, unsigned running,
                        struct kh_error *err);
+
+/* The same for one that comes back with NEED bytes. */
+int kh_admission_check_for(struct kh_admission *admission, int state, unsigned running,
+                           uint64_t need, struct kh_error *err);
 
 #endif

@@ -17,12 +17,15 @@
 #include "base/mem.h"
 #include "protocol/link/init.h"
 #include "sandbox/host/image.h"
+#include "sandbox/host/hibernate.h"
 #include "sandbox/host/join.h"
+#include "sandbox/host/memory.h"
 #include "sandbox/host/plan.h"
 #include "sandbox/host/spare.h"
 #include "sandbox/host/spawn.h"
 #include "sandbox/host/sys.h"
 #include "sandbox/host/trash.h"
+#include "sandbox/host/wake.h"
 #include "sandbox/host/zygote.h"
 
 struct kh_box *
@@ -151,11 +154,57 @@ begin_removal(struct kh_host *host, struct kh_box *box, struct kh_error *err)
     int r = kh_store_discard(&host->store, &box->record, err);
 
     if (r == 0)
+        kh_memory_drop(&host->store, box->id);
+    if (r == 0)
         r = kh_trash_delete(&host->store, box->id, &box->process, disk_deleted, box,
                             err);
     if (r == 0)
         box->phase = KH_BOX_REMOVING;
     return r;
+}
+
+/* The record first: from then on the memory is void. */
+static int
+forget_memory(struct kh_host *host, struct kh_box *box, struct kh_error *err)
+{
+    static const struct kh_error none;
+    int r;
+
+    box->record.state = KH_SANDBOX_STOPPED;
+    r = kh_store_save(&host->store, &box->record, err);
+    if (r < 0) {
+        box->record.state = KH_SANDBOX_HIBERNATED;
+        return r;
+    }
+    kh_memory_drop(&host->store, box->id);
+    box->phase = KH_BOX_STOPPED;
+    box->saved = 0;
+    host->box_ended(host, box, 0, &none);
+    return 0;
+}
+
+void
+kh_box_catch_up(struct kh_box *box)
+{
+    enum kh_box_later later = box->later;
+    struct kh_error err = {0};
+
+    box->later = KH_LATER_NOTHING;
+    if (later == KH_LATER_END)
+        kh_box_end(box);
+    else if (later != KH_LATER_NOTHING &&
+             kh_box_stop(box->host, box, later == KH_LATER_REMOVE, &err) < 0)
+        box->host->box_ended(box->host, box, 0, &err);
+}
+
+void
+kh_box_end(struct kh_box *box)
+{
+    if (box->phase == KH_BOX_RUNNING)
+        (void)kh_box_stop(box->host, box, false, NULL);
+    else if ((box->phase == KH_BOX_SAVING || box->phase == KH_BOX_WAKING) &&
+             box->later == KH_LATER_NOTHING)
+        box->later = KH_LATER_END;
 }
 
 int
@@ -168,6 +217,13 @@ kh_box_stop(struct kh_host *host, struct kh_box *box, bool remove, struct kh_err
         return remove ? begin_removal(host, box, err)
                       : kh_fail(err, EALREADY, "sandbox '%s' is stopped",
                                 box->record.name);
+    case KH_BOX_SAVING:
+    case KH_BOX_WAKING:
+        if (box->later != KH_LATER_REMOVE)
+            box->later = remove ? KH_LATER_REMOVE : KH_LATER_STOP;
+        return 0;
+    case KH_BOX_HIBERNATED:
+        return remove ? begin_removal(host, box, err) : forget_memory(host, box, err);
     case KH_BOX_RUNNING:
         /* Should kernelhostd die now, the next one goes on where this one was: what
          * has no record is deleted, and what has no birth is ended. */
@@ -178,6 +234,7 @@ kh_box_stop(struct kh_host *host, struct kh_box *box, bool remove, struct kh_err
         kh_cgroup_usage(host->groups, box->id, &box->last_usage);
         box->phase = KH_BOX_STOPPING;
         box->remove = remove || box->spare != KH_SPARE_NOT;
+        box->frozen = false; /* who is killed ends, frozen or not */
         kh_cgroup_kill(host->groups, box->id);
         kh_process_kill(&box->process, SIGKILL);
         return 0;
@@ -197,7 +254,7 @@ kh_box_init_ended(struct kh_process *process, int status)
     int r;
 
     kh_join_cancel(box);
-    if (box->phase == KH_BOX_RUNNING) {
+    if (box->phase == KH_BOX_RUNNING || box->phase == KH_BOX_SAVING) {
         kh_store_drop_birth(&host->store, box->record.id);
         kh_cgroup_usage(host->groups, box->id, &box->last_usage);
     }
@@ -207,6 +264,9 @@ kh_box_init_ended(struct kh_process *process, int status)
     (void)kh_cgroup_remove(host->groups, box->id, NULL);
     kh_box_give_ids(host, box);
     host->running--;
+    if (kh_hibernate_ended(box))
+        return;
+    box->frozen = false;
     box->phase = KH_BOX_STOPPED;
     box->record.state = KH_SANDBOX_STOPPED;
     if (box->remove) {

@@ -6,6 +6,11 @@
  *     RUNNING    EALREADY   -> STOPPING -> STOPPED   -> STOPPING, then REMOVING
  *     STOPPING   EBUSY      EBUSY      -> STOPPED    EBUSY
  *     REMOVING   EBUSY      EBUSY      -             EBUSY
+ *     HIBERNATED EALREADY   STOPPED    -             -> REMOVING
+ *     SAVING     EBUSY      later      -> STOPPED    later
+ *     WAKING     EBUSY      later      -             later
+ *
+ * Later: when it is HIBERNATED or RUNNING. RUNNING is frozen, or it is not.
  *
  * Starting is done when the call returns. Stopping and removing end later, when
  * PID 1 (and with it every process inside) has ended, or the helper that deletes
@@ -21,7 +26,9 @@
 #include "sandbox/host/process.h"
 #include "sandbox/host/store.h"
 
+struct kh_hibernate;
 struct kh_join;
+struct kh_wake;
 
 enum kh_spare_state {
     KH_SPARE_NOT, /* a sandbox like any other */
@@ -32,8 +39,18 @@ enum kh_spare_state {
 enum kh_box_phase {
     KH_BOX_STOPPED,
     KH_BOX_RUNNING,
+    KH_BOX_SAVING,     /* on its way from RUNNING to HIBERNATED (hibernate.h) */
+    KH_BOX_HIBERNATED, /* no process, but memory on the disk (memory.h) */
+    KH_BOX_WAKING,     /* on its way back (wake.h) */
     KH_BOX_STOPPING,
     KH_BOX_REMOVING,
+};
+
+enum kh_box_later {
+    KH_LATER_NOTHING,
+    KH_LATER_END, /* stop it if it runs then */
+    KH_LATER_STOP,
+    KH_LATER_REMOVE,
 };
 
 struct kh_box {
@@ -56,6 +73,12 @@ struct kh_box {
     uint64_t waiter;           /* serial of the broker request to answer at the end */
     uint32_t waiter_type;
     struct kh_usage last_usage; /* as PID 1 ended */
+    bool frozen;                /* while it is RUNNING or SAVING */
+    struct kh_hibernate *hibernate;
+    struct kh_wake *wake;
+    enum kh_box_later later;
+    uint64_t saved;    /* bytes of its memory on the disk; HIBERNATED */
+    char problem[256]; /* why it could not hibernate or wake last; "" */
 };
 
 /* Makes a disk for NAME, starts it and writes its record. Nothing is left on failure,
@@ -84,6 +107,9 @@ int kh_box_start(struct kh_host *host, struct kh_box *box, struct kh_error *err)
 /* Begin to stop, and with REMOVE also to delete. */
 int kh_box_stop(struct kh_host *host, struct kh_box *box, bool remove,
                 struct kh_error *err);
+
+/* The host ends: what runs is stopped, what is hibernated stays. */
+void kh_box_end(struct kh_box *box);
 
 /* True for one that is being removed: its record is gone. */
 static inline bool

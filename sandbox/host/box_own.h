@@ -25,6 +25,9 @@ int kh_box_note_birth(struct kh_host *host, struct kh_box *box, pid_t pid,
                       uint32_t id_first, struct kh_error *err);
 void kh_box_set_running(struct kh_host *host, struct kh_box *box);
 
+/* It is neither SAVING nor WAKING any more: does what was asked meanwhile. */
+void kh_box_catch_up(struct kh_box *box);
+
 /* Its PID 1 has ended. */
 void kh_box_init_ended(struct kh_process *process, int status);
 

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "protocol/link/init.h"
 #include "sandbox/host/box_own.h"
+#include "sandbox/host/hibernate.h"
 #include "sandbox/host/image.h"
 #include "sandbox/host/plan.h"
 #include "sandbox/host/spawn.h"
@@ -29,9 +30,14 @@ kh_box_plan(struct kh_host *host, struct kh_box *box, struct kh_plan **ret_plan,
     plan->owner = box->zygote ? kh_zygote_owner(box->zygote) : plan->id_first;
     plan->mount_point = host->mount_point;
     plan->filter = host->filter;
-    plan->layer[plan->layers] = fcntl(host->kit, F_DUPFD_CLOEXEC, 0);
+    /* What is brought back runs the init that it ran. */
+    plan->layer[plan->layers] =
+        box->phase == KH_BOX_WAKING
+            ? openat(host->store.kit, box->birth.kit,
+                     O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW)
+            : fcntl(host->kit, F_DUPFD_CLOEXEC, 0);
     if (plan->layer[plan->layers++] < 0)
-        return kh_fail_errno(err, "cannot duplicate a descriptor");
+        return kh_fail_errno(err, "cannot open the kit");
     r = kh_image_open(&host->store, box->record.image_id, plan, err);
     if (r == 0) {
         plan->box = kh_store_open_disk(&host->store, &box->record, KH_DISK_SLACK, err);
@@ -137,7 +143,7 @@ kh_box_begin(struct kh_host *host, struct kh_box *box, struct kh_error *err)
     if (box->phase == KH_BOX_RUNNING)
         return kh_fail(err, EALREADY, "sandbox '%s' is running", box->record.name);
     if (box->phase != KH_BOX_STOPPED)
-        return kh_fail(err, EBUSY, "sandbox '%s' is being stopped (hint: try again)",
+        return kh_fail(err, EBUSY, "sandbox '%s' is on its way (hint: try again)",
                        box->record.name);
     r = take_ids(host, box, err);
     if (r < 0)
@@ -195,14 +201,18 @@ kh_box_adopt(struct kh_host *host, const struct kh_record *record)
         return;
     }
     box = kh_box_new(host, record);
-    r = claim(host, box, &err);
+    r = record->state == KH_SANDBOX_HIBERNATED ? kh_hibernate_adopt(box, &err)
+                                               : claim(host, box, &err);
+    if (r == 0 && box->phase == KH_BOX_HIBERNATED)
+        return;
     if (r == 0) {
         kh_box_set_running(host, box);
         box->open = true;
+        box->frozen = kh_cgroup_is_frozen(host->groups, box->id);
         return;
     }
     box->record.state = KH_SANDBOX_STOPPED;
-    if (r == -ENOENT)
+    if (r == -ENOENT && record->state != KH_SANDBOX_HIBERNATED)
         return;
     kh_log(r == -ESRCH ? KH_LOG_INFO : KH_LOG_ERROR, "sandbox is stopped name=%s: %s",
            record->name, err.text);

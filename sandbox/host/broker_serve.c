@@ -4,9 +4,26 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/clean.h"
 #include "sandbox/host/broker_own.h"
+#include "sandbox/host/hibernate.h"
 #include "sandbox/host/image.h"
 #include "sandbox/host/join.h"
+#include "sandbox/host/wake.h"
+
+static uint32_t
+state_of(const struct kh_box *box)
+{
+    switch (box->phase) {
+    case KH_BOX_SAVING:
+        return KH_SANDBOX_FROZEN;
+    case KH_BOX_WAKING:
+    case KH_BOX_HIBERNATED:
+        return KH_SANDBOX_HIBERNATED;
+    default:
+        return box->frozen ? KH_SANDBOX_FROZEN : box->record.state;
+    }
+}
 
 void
 kh_broker_describe(struct kh_broker *broker, const struct kh_box *box,
@@ -17,14 +34,15 @@ kh_broker_describe(struct kh_broker *broker, const struct kh_box *box,
     memcpy(reply->id, record->id, sizeof(reply->id));
     memcpy(reply->name, record->name, sizeof(reply->name));
     memcpy(reply->image, record->image, sizeof(reply->image));
-    reply->state = record->state;
+    reply->state = state_of(box);
     reply->created = record->created;
     reply->started = record->started;
     reply->limits = record->limits;
     reply->ladder = record->ladder;
     reply->boot = box->birth.boot;
+    reply->saved = box->saved;
     reply->usage = box->last_usage;
-    if (box->phase == KH_BOX_RUNNING) {
+    if (box->phase == KH_BOX_RUNNING || box->phase == KH_BOX_SAVING) {
         reply->init_pid = box->process.pid;
         kh_cgroup_usage(broker->host->groups, box->id, &reply->usage);
     }
@@ -169,12 +187,19 @@ serve_create(struct kh_broker *broker, const struct kh_broker_request *q,
     return started(broker, q, box, reply, ret_pass);
 }
 
+static int serve_wake(struct kh_broker *broker, const struct kh_broker_request *q,
+                      struct kh_broker_reply *reply, int *ret_pass);
+
 static int
 serve_start(struct kh_broker *broker, const struct kh_broker_request *q,
             struct kh_broker_reply *reply, int *ret_pass)
 {
     struct kh_box *box = find(broker, q, &reply->error);
-    int r = box ? kh_box_start(broker->host, box, &reply->error) : -ENOENT;
+    int r;
+
+    if (box && (box->frozen || box->phase == KH_BOX_HIBERNATED))
+        return serve_wake(broker, q, reply, ret_pass);
+    r = box ? kh_box_start(broker->host, box, &reply->error) : -ENOENT;
 
     if (r < 0)
         return r;
@@ -183,21 +208,135 @@ serve_start(struct kh_broker *broker, const struct kh_broker_request *q,
     return started(broker, q, box, reply, ret_pass);
 }
 
+/* The answer may come before the call that begins it has returned. */
 static int
 serve_end(struct kh_broker *broker, const struct kh_broker_request *q,
           struct kh_broker_reply *reply, int *ret_pass)
 {
     struct kh_box *box = find(broker, q, &reply->error);
-    int r =
-        box ? kh_box_stop(broker->host, box, q->type == KH_BROKER_REMOVE, &reply->error)
-            : -ENOENT;
+    int r;
 
     (void)ret_pass;
-    if (r < 0)
-        return r;
+    if (!box)
+        return -ENOENT;
+    if (box->waiter)
+        return kh_fail(&reply->error, EBUSY,
+                       "sandbox '%s' is being stopped (hint: try again)", q->name);
     box->waiter = q->serial;
     box->waiter_type = q->type;
+    r = kh_box_stop(broker->host, box, q->type == KH_BROKER_REMOVE, &reply->error);
+    if (r < 0) {
+        box->waiter = 0;
+        return r;
+    }
     return KH_BROKER_LATER;
+}
+
+static int
+serve_freeze(struct kh_broker *broker, const struct kh_broker_request *q,
+             struct kh_broker_reply *reply, int *ret_pass)
+{
+    struct kh_box *box = find(broker, q, &reply->error);
+    int r = box ? kh_box_freeze(box, true, &reply->error) : -ENOENT;
+
+    (void)ret_pass;
+    if (r == 0)
+        kh_broker_describe(broker, box, reply);
+    return r;
+}
+
+/* What went to sleep, or came back: the answer to HIBERNATE, WAKE and START. */
+static void
+moved(void *owner, const struct kh_error *failed)
+{
+    struct waiting *w = owner;
+    struct kh_broker_reply reply = {.magic = KH_BROKER_MAGIC,
+                                    .type = w->type,
+                                    .serial = w->serial,
+                                    .error = *failed};
+    AUTO_FD int pass = -1;
+
+    kh_log(KH_LOG_INFO, "sandbox %s name=%s pid=%d",
+           failed->code                     ? "did not move"
+           : w->type == KH_BROKER_HIBERNATE ? "hibernated"
+                                            : "woken",
+           w->box->record.name, (int)w->box->process.pid);
+    if (w->generation == w->broker->generation && w->broker->sock >= 0) {
+        if (!failed->code && w->type != KH_BROKER_HIBERNATE)
+            pass_stream(w->box, &pass);
+        kh_broker_describe(w->broker, w->box, &reply);
+        /* A socket that fails is seen by the loop. */
+        (void)kh_broker_answer(w->broker, &reply, pass, NULL);
+    }
+    free(w);
+}
+
+static int
+move(struct kh_broker *broker, const struct kh_broker_request *q, struct kh_box *box,
+     int (*begin)(struct kh_box *, void (*)(void *, const struct kh_error *), void *,
+                  struct kh_error *),
+     struct kh_error *err)
+{
+    struct waiting *w = kh_xcalloc(1, sizeof(*w));
+    int r;
+
+    *w = (struct waiting){broker, box, broker->generation, q->serial, q->type};
+    r = begin(box, moved, w, err);
+    if (r < 0)
+        free(w);
+    return r < 0 ? r : KH_BROKER_LATER;
+}
+
+static int
+serve_hibernate(struct kh_broker *broker, const struct kh_broker_request *q,
+                struct kh_broker_reply *reply, int *ret_pass)
+{
+    struct kh_box *box = find(broker, q, &reply->error);
+
+    (void)ret_pass;
+    return box ? move(broker, q, box, kh_hibernate_begin, &reply->error) : -ENOENT;
+}
+
+static int
+serve_wake(struct kh_broker *broker, const struct kh_broker_request *q,
+           struct kh_broker_reply *reply, int *ret_pass)
+{
+    struct kh_box *box = find(broker, q, &reply->error);
+    int r;
+
+    (void)ret_pass;
+    if (!box)
+        return -ENOENT;
+    if (box->phase != KH_BOX_RUNNING)
+        return move(broker, q, box, kh_wake_begin, &reply->error);
+    r = kh_box_freeze(box, false, &reply->error);
+    if (r == 0)
+        kh_broker_describe(broker, box, reply);
+    return r;
+}
+
+static int
+serve_ladder(struct kh_broker *broker, const struct kh_broker_request *q,
+             struct kh_broker_reply *reply, int *ret_pass)
+{
+    struct kh_box *box = find(broker, q, &reply->error);
+    struct kh_ladder before;
+    int r;
+
+    (void)ret_pass;
+    if (!box)
+        return -ENOENT;
+    before = box->record.ladder;
+    if (q->ladder.freeze)
+        box->record.ladder.freeze = q->ladder.freeze;
+    if (q->ladder.hibernate)
+        box->record.ladder.hibernate = q->ladder.hibernate;
+    r = kh_store_save(&broker->host->store, &box->record, &reply->error);
+    if (r < 0)
+        box->record.ladder = before;
+    else
+        kh_broker_describe(broker, box, reply);
+    return r;
 }
 
 static int
@@ -268,5 +407,9 @@ const struct kh_broker_row kh_broker_table[] = {
     {KH_BROKER_LIST, KH_BROKER_READY, serve_list},
     {KH_BROKER_IMAGES, KH_BROKER_READY, serve_images},
     {KH_BROKER_JOIN, KH_BROKER_READY, serve_join},
+    {KH_BROKER_FREEZE, KH_BROKER_READY, serve_freeze},
+    {KH_BROKER_WAKE, KH_BROKER_READY, serve_wake},
+    {KH_BROKER_HIBERNATE, KH_BROKER_READY, serve_hibernate},
+    {KH_BROKER_LADDER, KH_BROKER_READY, serve_ladder},
     {0},
 };

@@ -76,6 +76,10 @@ bool kh_cgroup_is_frozen(struct kh_cgroups *groups, const char *id);
 int kh_cgroup_list(struct kh_cgroups *groups, const char *id, pid_t **ret_pids,
                    size_t *ret_count, struct kh_error *err);
 
+/* The path of ID's directory there, as kernelhostd sees it. */
+int kh_cgroup_where(struct kh_cgroups *groups, const char *id, char *out, size_t size,
+                    struct kh_error *err);
+
 /* Takes PID, a helper of ours, out of the group that is frozen. */
 int kh_cgroup_put_aside(struct kh_cgroups *groups, pid_t pid, struct kh_error *err);
 

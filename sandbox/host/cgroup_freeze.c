@@ -2,6 +2,7 @@
  * the controllers on v1 or not. */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -130,4 +131,22 @@ kh_cgroup_put_aside(struct kh_cgroups *groups, pid_t pid, struct kh_error *err)
         return kh_fail_errno(err, "cannot make cgroup '" KH_CGROUP_HELPERS "'");
     snprintf(text, sizeof(text), "%d", (int)pid);
     return kh_cgroup_put(parent, KH_CGROUP_HELPERS "/cgroup.procs", text, err);
+}
+
+int
+kh_cgroup_where(struct kh_cgroups *groups, const char *id, char *out, size_t size,
+                struct kh_error *err)
+{
+    char link[48], parent[PATH_MAX];
+    ssize_t n;
+
+    snprintf(link, sizeof(link), "/proc/self/fd/%d", groups->parent[KH_CGROUP_KILL]);
+    n = readlink(link, parent, sizeof(parent) - 1);
+    if (n < 0)
+        return kh_fail_errno(err, "cannot find the cgroup of '%s'", id);
+    parent[n] = '\0';
+    if ((size_t)n + strlen(id) + 2 > size)
+        return kh_fail(err, ENAMETOOLONG, "the path of the cgroup is too long");
+    kh_cgroup_file(out, size, parent, id);
+    return 0;
 }

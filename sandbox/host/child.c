@@ -99,26 +99,12 @@ network(const struct kh_plan *plan, int socket, struct kh_error *err)
     return kh_netns_up(err);
 }
 
-/* These sysctls are the ones of the opener's user namespace. */
 static int
 counts(const struct kh_plan *plan, int socket, struct kh_error *err)
 {
-    static const struct {
-        const char *path;
-        const char *most;
-    } limited[] = {
-        {"/proc/sys/user/max_user_namespaces", "0"},
-        {"/proc/sys/user/max_inotify_instances", "128"},
-        {"/proc/sys/user/max_inotify_watches", "131072"},
-    };
-    size_t i;
-
     (void)plan;
     (void)socket;
-    for (i = 0; i < KH_COUNT(limited); i++)
-        if (put(limited[i].path, limited[i].most, err) < 0)
-            return -err->code;
-    return 0;
+    return kh_privs_counts(err);
 }
 
 /* pivot_root(".", ".") stacks the old root on the new one; it is then detached,

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
@@ -20,6 +21,7 @@
 #include "sandbox/host/image.h"
 #include "sandbox/host/renew.h"
 #include "sandbox/host/spare.h"
+#include "sandbox/host/wake.h"
 #include "sandbox/host/zygote.h"
 
 #define STOP_TIMEOUT_S 10
@@ -243,10 +245,10 @@ begin_stop(struct daemon *d)
     d->stopping = true;
     kh_log(KH_LOG_INFO, "stopping sandboxes=%u", d->host.running);
     kh_spares_close(&d->host);
+    kh_wake_end_all(&d->host);
     kh_process_kill(&d->gateway.process, SIGTERM);
     for (i = 0; i < d->host.boxes.count; i++)
-        if (d->host.boxes.at[i]->phase == KH_BOX_RUNNING)
-            (void)kh_box_stop(&d->host, d->host.boxes.at[i], false, NULL);
+        kh_box_end(d->host.boxes.at[i]);
     alarm(STOP_TIMEOUT_S);
 }
 
@@ -294,7 +296,8 @@ requests_ready(struct kh_watch *watch, uint32_t events)
 static void
 run(struct daemon *d)
 {
-    while (!d->stopping || d->gateway.process.pid || d->host.running) {
+    while (!d->stopping || d->gateway.process.pid || d->host.running ||
+           d->host.waking) {
         if (kh_watch_wait(d->retry_at ? 1000 : -1) < 0)
             return;
         if (d->retry_at && !d->stopping && seconds() >= d->retry_at)
@@ -330,6 +333,19 @@ warm_up(struct kh_host *host)
         (void)kh_zygote_of(host, id);
 }
 
+/* A host without it is a host all the same: its sandboxes freeze and no more. What
+ * CRIU has made becomes our child when CRIU ends. */
+static void
+find_criu(struct kh_host *host, const char *dir)
+{
+    struct kh_error err = {0};
+
+    if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0)
+        kh_log(KH_LOG_WARN, "cannot become a reaper");
+    if (kh_criu_find(dir, KH_LIBEXECDIR "/kernelhost-hook", &host->criu, &err) < 0)
+        kh_log(KH_LOG_WARN, "sandboxes cannot hibernate: %s", err.text);
+}
+
 static int
 open_all(struct daemon *d, const struct kh_daemon_options *options,
          const struct kh_inherited *inherited, struct kh_error *err)
@@ -349,6 +365,7 @@ open_all(struct daemon *d, const struct kh_daemon_options *options,
     if (r < 0)
         return r;
     d->host.admission = options->admission;
+    find_criu(&d->host, options->criu);
     bound_sandboxes(&d->host);
     d->host.box_ended = box_ended;
     d->host.owner = d;

@@ -10,6 +10,7 @@
 struct kh_daemon_options {
     const char *state;   /* the state directory */
     const char *kit;     /* directory */
+    const char *criu;    /* directory, as kh_criu_find */
     const char *gateway; /* binary */
     uint32_t id_base;
     struct kh_admission admission;

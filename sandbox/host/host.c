@@ -17,6 +17,7 @@
 #include "base/mem.h"
 #include "sandbox/host/box.h"
 #include "sandbox/host/kit.h"
+#include "sandbox/host/memory.h"
 #include "sandbox/host/spare.h"
 #include "sandbox/host/tune.h"
 #include "sandbox/host/zygote.h"
@@ -95,13 +96,27 @@ keep_disk(void *arg, const char *id)
 }
 
 static bool
+keep_memory(void *arg, const char *id)
+{
+    const struct kh_host *host = arg;
+    size_t i;
+
+    for (i = 0; i < host->boxes.count; i++)
+        if (host->boxes.at[i]->phase == KH_BOX_HIBERNATED &&
+            !strcmp(host->boxes.at[i]->id, id))
+            return true;
+    return false;
+}
+
+static bool
 keep_kit(void *arg, const char *version)
 {
     const struct kh_host *host = arg;
     size_t i;
 
     for (i = 0; i < host->boxes.count; i++)
-        if (host->boxes.at[i]->phase == KH_BOX_RUNNING &&
+        if ((host->boxes.at[i]->phase == KH_BOX_RUNNING ||
+             host->boxes.at[i]->phase == KH_BOX_HIBERNATED) &&
             !strcmp(host->boxes.at[i]->birth.kit, version))
             return true;
     return !strcmp(host->kit_version, version);
@@ -117,6 +132,7 @@ take_over(struct kh_host *host, struct kh_error *err)
     if (r < 0)
         return r;
     sweep_groups(host);
+    kh_memory_sweep(&host->store, keep_memory, host);
     if (host->store.disk)
         kh_disk_sweep(host->store.disk, keep_disk, host);
     kh_kits_sweep(&host->store, keep_kit, host);
@@ -181,7 +197,7 @@ kh_host_open(const char *state, const char *kit, uint32_t id_base, int lock,
     int r;
 
     memset(host, 0, sizeof(*host));
-    host->kit = -1;
+    host->kit = host->wake_timer = -1;
     host->id_base = id_base;
     r = open_store(host, state, lock, err);
     if (r < 0)

@@ -10,12 +10,15 @@
 #include "sandbox/host/admission.h"
 #include "sandbox/host/boxes.h"
 #include "sandbox/host/cgroup.h"
+#include "sandbox/host/criu.h"
 #include "sandbox/host/filter.h"
 #include "sandbox/host/idmap.h"
 #include "sandbox/host/store.h"
+#include "sandbox/host/watch.h"
 
 struct kh_box;
 struct kh_spares;
+struct kh_wake;
 struct kh_zygote;
 
 struct kh_host {
@@ -32,6 +35,11 @@ struct kh_host {
     uint32_t id_base;
     uint8_t slots[KH_IDMAP_SLOTS / 8]; /* bit set: in use */
     struct kh_admission admission;
+    struct kh_criu criu;   /* program "": there is none */
+    struct kh_wake *wakes; /* those that wait (wake.h) */
+    unsigned waking;       /* those under way */
+    int wake_timer;
+    struct kh_watch wake_watch;
     struct kh_boxes boxes;
     unsigned running; /* boxes with processes */
     /* A box was stopped or has ended (status as of waitpid, or KH_STATUS_UNKNOWN),

@@ -22,4 +22,8 @@ uint32_t kh_idmap_first(uint32_t base, uint32_t slot);
  * PID. The caller is privileged in the parent namespace. */
 int kh_idmap_write(pid_t pid, uint32_t first, struct kh_error *err);
 
+/* A user namespace that is nothing but its id map, which mounts are shifted by.
+ * Returns its descriptor. */
+int kh_idmap_hold(uint32_t first, struct kh_error *err);
+
 #endif

@@ -20,7 +20,8 @@ usage(FILE *out)
     fputs(
         "usage: kernelhostd [--state DIR] [--kit DIR] [--gateway FILE] [--id-base N]\n"
         "                   [--max-sandboxes N] [--memory-reserve BYTES]\n"
-        "                   [--preload MODULE,...|none] [--spares N] [--check]\n"
+        "                   [--preload MODULE,...|none] [--spares N] [--criu DIR]\n"
+        "                   [--check]\n"
         "Started by `kernelhost serve`. Runs in the foreground; SIGTERM ends it,\n"
         "SIGUSR2 restarts it beneath its sandboxes. --check only tells whether it\n"
         "could take over the state directory.\n",
@@ -85,6 +86,7 @@ main(int argc, char **argv)
         {"memory-reserve", required_argument, NULL, 'r'},
         {"preload", required_argument, NULL, 'p'},
         {"spares", required_argument, NULL, 'n'},
+        {"criu", required_argument, NULL, 'u'},
         {"check", no_argument, NULL, 'c'},
         {"resume", required_argument, NULL, 'R'}, /* renew.h */
         {"help", no_argument, NULL, 'h'},
@@ -97,6 +99,7 @@ main(int argc, char **argv)
         .admission = {.max = KH_IDMAP_SLOTS},
         .preload = "numpy,pandas,matplotlib.pyplot",
         .spares = 4,
+        .criu = KH_LIBEXECDIR "/criu",
         .argv = argv,
     };
     unsigned long id_base = KH_IDMAP_BASE;
@@ -130,6 +133,9 @@ main(int argc, char **argv)
         case 'n':
             if (read_spares(optarg, &o.spares) < 0)
                 return 2;
+            break;
+        case 'u':
+            o.criu = optarg;
             break;
         case 'c':
             only_check = true;

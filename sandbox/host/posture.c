@@ -1,15 +1,18 @@
 #include "sandbox/host/posture.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/clean.h"
 #include "base/fd.h"
 #include "protocol/link/init.h"
+#include "sandbox/host/filter.h"
 #include "sandbox/host/privs.h"
 
 #define STATUS_MAX 16384
@@ -147,4 +150,89 @@ kh_posture_check_runner(const struct kh_box *box, pid_t pid, struct kh_error *er
     snprintf(gid, sizeof(gid), "Gid:\t%u\t%u\t%u\t%u", user, user, user, user);
     r = check_status(pid, golden, KH_COUNT(golden), err);
     return r < 0 ? r : check_same_namespaces(pid, box->process.pid, err);
+}
+
+/* ---- all of them ---- */
+
+static int
+check_thread(const char *path, const char *const *golden, size_t count,
+             struct kh_error *err)
+{
+    AUTO_FREE char *status = NULL;
+    const char *filters;
+    size_t i;
+    int r = kh_fd_read_file(AT_FDCWD, path, STATUS_MAX, &status, NULL, err);
+
+    if (r < 0)
+        return r;
+    for (i = 0; i < count; i++)
+        if (!status_has(status, golden[i]))
+            return kh_fail(err, EPERM, "'%s' is not confined: expected '%s'", path,
+                           golden[i]);
+    /* Those of the sandbox; a zygote's, or the user's own, may be below and above. */
+    filters = strstr(status, "\nSeccomp_filters:\t");
+    if (!filters || strtoul(filters + strlen("\nSeccomp_filters:\t"), NULL, 10) <
+                        KH_FILTER_PROGRAMS)
+        return kh_fail(err, EPERM, "'%s' has too few seccomp filters", path);
+    return 0;
+}
+
+static int
+check_threads(pid_t pid, const char *const *golden, size_t count, struct kh_error *err)
+{
+    char path[64];
+    struct dirent *entry;
+    DIR *dir;
+    int r = 0;
+
+    snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
+    dir = opendir(path);
+    if (!dir)
+        return errno == ENOENT ? 0 : kh_fail_errno(err, "cannot list '%s'", path);
+    while (r == 0 && (entry = readdir(dir))) {
+        char status[64 + sizeof(entry->d_name) + 16];
+
+        if (entry->d_name[0] == '.')
+            continue;
+        snprintf(status, sizeof(status), "%s/%s/status", path, entry->d_name);
+        r = check_thread(status, golden, count, err);
+    }
+    closedir(dir);
+    return r;
+}
+
+int
+kh_posture_check_all(struct kh_cgroups *groups, const char *id, uint32_t id_first,
+                     pid_t init, struct kh_error *err)
+{
+    unsigned user = id_first + KH_USER_UID;
+    char uid[80], gid[80];
+    const char *const golden[] = {
+        uid,
+        gid,
+        "Groups:\t ",
+        "CapInh:\t0000000000000000",
+        "CapPrm:\t0000000000000000",
+        "CapEff:\t0000000000000000",
+        "CapBnd:\t0000000000000000",
+        "CapAmb:\t0000000000000000",
+        "NoNewPrivs:\t1",
+        "Seccomp:\t2",
+    };
+    AUTO_FREE pid_t *pids = NULL;
+    size_t count = 0, i;
+    int r = kh_posture_check(id_first, init, err);
+
+    snprintf(uid, sizeof(uid), "Uid:\t%u\t%u\t%u\t%u", user, user, user, user);
+    snprintf(gid, sizeof(gid), "Gid:\t%u\t%u\t%u\t%u", user, user, user, user);
+    if (r == 0)
+        r = kh_cgroup_list(groups, id, &pids, &count, err);
+    for (i = 0; r == 0 && i < count; i++) {
+        if (pids[i] == init)
+            continue;
+        r = check_threads(pids[i], golden, KH_COUNT(golden), err);
+        if (r == 0)
+            r = check_same_namespaces(pids[i], init, err);
+    }
+    return r;
 }

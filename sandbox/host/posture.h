@@ -20,4 +20,11 @@ int kh_posture_check(uint32_t id_first, pid_t pid, struct kh_error *err);
  * sandbox on top of the zygote's. */
 int kh_posture_check_runner(const struct kh_box *box, pid_t pid, struct kh_error *err);
 
+/* Every thread of every process in the control groups of ID: PID is as kh_posture_check
+ * wants it, and all others are the user's, without any capability, under the filters,
+ * in the namespaces of PID. For what is to be hibernated, and what was brought back,
+ * while it stands still. */
+int kh_posture_check_all(struct kh_cgroups *groups, const char *id, uint32_t id_first,
+                         pid_t pid, struct kh_error *err);
+
 #endif

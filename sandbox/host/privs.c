@@ -1,10 +1,12 @@
 #include "sandbox/host/privs.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
 #include <linux/keyctl.h>
 #include <stddef.h>
+#include <string.h>
 #include <sys/fsuid.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -73,6 +75,32 @@ kh_privs_lend_euid(uint32_t id, struct kh_error *err)
     return -EPERM;
 }
 
+/* Only ambient capabilities are kept by a program that is executed under another
+ * effective id than root's. */
+int
+kh_privs_carry(uint32_t id, struct kh_error *err)
+{
+    struct __user_cap_data_struct data[2];
+    unsigned cap;
+    int i;
+
+    /* Else exec takes us for one that gains a group, and clears them all. */
+    setfsgid(getegid());
+    if (kh_privs_lend_euid(id, err) < 0)
+        return -err->code;
+    if (cap_get(data) < 0)
+        return kh_fail_errno(err, "cannot read the capabilities");
+    for (i = 0; i < 2; i++)
+        data[i].inheritable = data[i].permitted;
+    if (cap_put(data) < 0)
+        return kh_fail_errno(err, "cannot set the inheritable capabilities");
+    for (cap = 0; cap < 64; cap++)
+        if (data[cap / 32].permitted & (1u << cap % 32) &&
+            prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap, 0, 0) < 0)
+            return kh_fail_errno(err, "cannot keep capability %u", cap);
+    return 0;
+}
+
 int
 kh_privs_take_euid_back(struct kh_error *err)
 {
@@ -88,8 +116,8 @@ kh_privs_become_root(struct kh_error *err)
 }
 
 /* Else every process inside would possess the keys of who started the host. */
-static int
-fresh_keyring(struct kh_error *err)
+int
+kh_privs_fresh_keyring(struct kh_error *err)
 {
     if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL, 0, 0, 0) < 0 &&
         errno != ENOSYS)
@@ -114,7 +142,7 @@ kh_privs_become_nobody(uint32_t uid, struct kh_error *err)
 {
     static const struct __user_cap_data_struct none[2];
 
-    if (fresh_keyring(err) < 0 || empty_bounding_set(err) < 0)
+    if (kh_privs_fresh_keyring(err) < 0 || empty_bounding_set(err) < 0)
         return -err->code;
     if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0)
         return kh_fail_errno(err, "cannot clear the ambient capabilities");
@@ -136,7 +164,7 @@ kh_privs_drop(struct kh_error *err)
 {
     struct __user_cap_data_struct data[2] = {0};
 
-    if (fresh_keyring(err) < 0)
+    if (kh_privs_fresh_keyring(err) < 0)
         return -err->code;
     if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0)
         return kh_fail_errno(err, "cannot clear the ambient capabilities");
@@ -155,6 +183,29 @@ kh_privs_drop(struct kh_error *err)
         return kh_fail_errno(err, "cannot drop the capabilities");
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         return kh_fail_errno(err, "cannot set no_new_privs");
+    return 0;
+}
+
+/* These sysctls are the ones of the opener's user namespace. */
+int
+kh_privs_counts(struct kh_error *err)
+{
+    static const struct {
+        const char *path;
+        const char *most;
+    } limited[] = {
+        {"/proc/sys/user/max_user_namespaces", "0"},
+        {"/proc/sys/user/max_inotify_instances", "128"},
+        {"/proc/sys/user/max_inotify_watches", "131072"},
+    };
+    size_t i;
+
+    for (i = 0; i < KH_COUNT(limited); i++) {
+        AUTO_FD int fd = open(limited[i].path, O_WRONLY | O_CLOEXEC);
+
+        if (fd < 0 || write(fd, limited[i].most, strlen(limited[i].most)) < 0)
+            return kh_fail_errno(err, "cannot write '%s'", limited[i].path);
+    }
     return 0;
 }
 

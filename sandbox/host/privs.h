@@ -24,6 +24,12 @@ int kh_privs_fs_ids(uint32_t first, struct kh_error *err);
 int kh_privs_lend_euid(uint32_t id, struct kh_error *err);
 int kh_privs_take_euid_back(struct kh_error *err);
 
+/* Takes effective uid ID over exec, with every capability that it has now. */
+int kh_privs_carry(uint32_t id, struct kh_error *err);
+
+/* Joins a session keyring that holds nothing. */
+int kh_privs_fresh_keyring(struct kh_error *err);
+
 /* Becomes uid 0, gid 0 of its own user namespace, with no other groups. */
 int kh_privs_become_root(struct kh_error *err);
 
@@ -34,6 +40,10 @@ int kh_privs_drop(struct kh_error *err);
 /* Becomes the ordinary user UID:UID of the host with nothing: no other groups, no
  * capability in any set, no_new_privs, a fresh session keyring. */
 int kh_privs_become_nobody(uint32_t uid, struct kh_error *err);
+
+/* Bounds what the caller's user namespace may count: no user namespaces below it,
+ * inotify instances and watches. The caller is privileged there. */
+int kh_privs_counts(struct kh_error *err);
 
 /* Sets the resource limits of a sandbox's processes (no core files). */
 int kh_privs_rlimits(struct kh_error *err);

@@ -319,6 +319,10 @@ kh_devfs_fill(uint32_t first, uint64_t memory, int dev, struct kh_error *err)
     for (i = 0; i < KH_COUNT(links); i++)
         if (symlinkat(links[i].target, dev, links[i].name) < 0)
             return kh_fail_errno(err, "cannot create '/dev/%s'", links[i].name);
+    if (!memory) /* CRIU brings them */
+        return mkdirat(dev, "pts", 0755) < 0 || mkdirat(dev, "shm", 0755) < 0
+                   ? kh_fail_errno(err, "cannot make directories in '/dev'")
+                   : kh_mount_seal(dev, err);
     r = add_devpts(first, dev, err);
     if (r == 0)
         r = add_shm(first, memory, dev, err);

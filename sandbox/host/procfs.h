@@ -23,7 +23,7 @@ int kh_procfs_mask(const struct kh_plan *plan, int proc, struct kh_error *err);
 
 /* A detached tmpfs for /dev, owned by host id FIRST; then, once it is attached,
  * its devices, links, pts and shm, after which it is read-only. MEMORY bounds
- * shm, in bytes. */
+ * shm, in bytes; with 0 pts and shm are empty directories. */
 int kh_devfs_new(uint32_t first, struct kh_error *err);
 int kh_devfs_fill(uint32_t first, uint64_t memory, int dev, struct kh_error *err);
 

@@ -2,16 +2,15 @@
 
 #include <errno.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/fsuid.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
-#include <sys/wait.h>
 
 #include "base/fd.h"
+#include "sandbox/host/helper.h"
 #include "sandbox/host/mounts.h"
 #include "sandbox/host/privs.h"
 #include "sandbox/host/procfs.h"
@@ -66,7 +65,7 @@ clone_trees(const struct kh_plan *plan, int userns, struct trees *ret_trees,
 }
 
 static int
-place(int tree, const char *name, struct kh_error *err)
+put_in(int tree, const char *name, struct kh_error *err)
 {
     if (mkdir(name, 0700) < 0 ||
         move_mount(tree, "", AT_FDCWD, name, MOVE_MOUNT_F_EMPTY_PATH) < 0)
@@ -87,14 +86,14 @@ place_trees(const struct kh_plan *plan, const struct trees *trees, char *lower,
 
         /* Short: fsconfig takes 255 bytes for all of them. */
         snprintf(name, sizeof(name), "%d", i);
-        r = place(trees->layer[i], name, err);
+        r = put_in(trees->layer[i], name, err);
         if (r < 0)
             return r;
         used += (size_t)snprintf(lower + used, lower_size - used, "%s%s", i ? ":" : "",
                                  name);
     }
     if (trees->box >= 0)
-        return place(trees->box, "box", err);
+        return put_in(trees->box, "box", err);
     if (mkdir("box", 0700) < 0 || mkdir("box/upper", 0755) < 0 ||
         mkdir("box/work", 0700) < 0 ||
         chown("box/upper", plan->id_first, plan->id_first) < 0 ||
@@ -153,20 +152,38 @@ attach_under(int root, const char *name, int mount, struct kh_error *err)
 }
 
 static int
-build(const struct kh_plan *plan, const struct trees *trees, struct kh_error *err)
+scratch(const struct kh_plan *plan, const char *place, struct kh_error *err)
 {
-    char lower[256];
-    AUTO_FD int root = -1, proc = -1, dev = -1;
-    int r;
-
     if (unshare(CLONE_NEWNS) < 0 ||
         mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
         return kh_fail_errno(err, "cannot make a mount namespace");
-    if (mount("scratch", plan->mount_point, "tmpfs", MS_NOSUID | MS_NODEV,
-              plan->box < 0 ? "size=64m,mode=700" : "size=1m,mode=700") < 0 ||
-        chdir(plan->mount_point) < 0)
-        return kh_fail_errno(err, "cannot mount on '%s'", plan->mount_point);
-    r = place_trees(plan, trees, lower, sizeof(lower), err);
+    if (mount("scratch", place, "tmpfs", MS_NOSUID | MS_NODEV,
+              plan->box < 0 ? "size=64m,mode=711" : "size=1m,mode=711") < 0 ||
+        chdir(place) < 0)
+        return kh_fail_errno(err, "cannot mount on '%s'", place);
+    return 0;
+}
+
+static int
+add_proc(const struct kh_plan *plan, int root, struct kh_error *err)
+{
+    AUTO_FD int proc = plan->box < 0 ? kh_procfs_self(err) : kh_procfs_new(err);
+    int r = proc < 0 ? proc : attach_under(root, "proc", proc, err);
+
+    return r < 0 || plan->box < 0 ? r : kh_procfs_mask(plan, proc, err);
+}
+
+/* Without PROC there is a place for it, and /dev is beside the root, as "dev". */
+static int
+build(const struct kh_plan *plan, const struct trees *trees, const char *scratch_at,
+      bool with_proc, struct kh_error *err)
+{
+    char lower[256];
+    AUTO_FD int root = -1, dev = -1;
+    int r = scratch(plan, scratch_at, err);
+
+    if (r == 0)
+        r = place_trees(plan, trees, lower, sizeof(lower), err);
     if (r < 0)
         return r;
     root = mount_overlay(plan, lower, err);
@@ -175,19 +192,18 @@ build(const struct kh_plan *plan, const struct trees *trees, struct kh_error *er
     if (mkdir("root", 0700) < 0 ||
         move_mount(root, "", AT_FDCWD, "root", MOVE_MOUNT_F_EMPTY_PATH) < 0)
         return kh_fail_errno(err, "cannot attach the overlay");
-    proc = plan->box < 0 ? kh_procfs_self(err) : kh_procfs_new(err);
-    if (proc < 0)
-        return proc;
-    r = attach_under(root, "proc", proc, err);
-    if (r == 0 && plan->box >= 0)
-        r = kh_procfs_mask(plan, proc, err);
-    if (r < 0)
-        return r;
+    if (with_proc) {
+        r = add_proc(plan, root, err);
+        if (r < 0)
+            return r;
+    }
     dev = kh_devfs_new(plan->id_first, err);
     if (dev < 0)
         return dev;
-    r = attach_under(root, "dev", dev, err);
-    return r < 0 ? r : kh_devfs_fill(plan->id_first, plan->limits.memory, dev, err);
+    r = with_proc ? attach_under(root, "dev", dev, err) : put_in(dev, "dev", err);
+    return r < 0 ? r
+                 : kh_devfs_fill(plan->id_first, with_proc ? plan->limits.memory : 0,
+                                 dev, err);
 }
 
 /* Moves the finished tree into the mount namespace of PIDFD's process. */
@@ -206,61 +222,41 @@ hand_over(const struct kh_plan *plan, int pidfd, struct kh_error *err)
     return 0;
 }
 
+struct task {
+    const struct kh_plan *plan;
+    pid_t pid;
+    int pidfd;
+};
+
 static int
-helper(const struct kh_plan *plan, pid_t pid, int pidfd, struct kh_error *err)
+attach_inside(const void *arg, struct kh_error *err)
 {
     struct trees trees = {{0}, -1}; /* the descriptors end with the helper */
+    const struct task *task = arg;
     AUTO_FD int userns = -1;
     char path[48];
     int r;
 
     umask(0);
-    snprintf(path, sizeof(path), "/proc/%d/ns/user", (int)pid);
+    snprintf(path, sizeof(path), "/proc/%d/ns/user", (int)task->pid);
     userns = open(path, O_RDONLY | O_CLOEXEC);
     if (userns < 0)
         return kh_fail_errno(err, "cannot open the sandbox's user namespace");
     /* Only children of this helper enter the pid namespace; one mounts /proc. */
-    if (setns(pidfd, CLONE_NEWPID) < 0)
+    if (setns(task->pidfd, CLONE_NEWPID) < 0)
         return kh_fail_errno(err, "cannot enter the sandbox's pid namespace");
-    r = clone_trees(plan, userns, &trees, err);
+    r = clone_trees(task->plan, userns, &trees, err);
     if (r == 0)
-        r = build(plan, &trees, err);
-    return r < 0 ? r : hand_over(plan, pidfd, err);
+        r = build(task->plan, &trees, task->plan->mount_point, true, err);
+    return r < 0 ? r : hand_over(task->plan, task->pidfd, err);
 }
 
 int
 kh_rootfs_attach(const struct kh_plan *plan, pid_t pid, int pidfd, struct kh_error *err)
 {
-    struct kh_error inner = {0};
-    int pipes[2], r, status;
-    pid_t child;
+    struct task task = {plan, pid, pidfd};
 
-    if (pipe2(pipes, O_CLOEXEC) < 0)
-        return kh_fail_errno(err, "cannot make a pipe");
-    child = fork();
-    if (child == 0) {
-        if (helper(plan, pid, pidfd, &inner) < 0) {
-            (void)kh_fd_write_full(pipes[1], &inner, sizeof(inner));
-            _exit(1);
-        }
-        _exit(0);
-    }
-    close(pipes[1]);
-    if (child < 0) {
-        close(pipes[0]);
-        return kh_fail_errno(err, "cannot fork");
-    }
-    r = kh_fd_read_full(pipes[0], &inner, sizeof(inner));
-    close(pipes[0]);
-    while (waitpid(child, &status, 0) < 0 && errno == EINTR)
-        ;
-    if (r == 0 && err)
-        *err = inner;
-    if (r == 0)
-        return kh_fail_in(err, "build the root filesystem");
-    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-        return kh_fail(err, EIO, "the helper for the root filesystem was killed");
-    return 0;
+    return kh_helper_run(attach_inside, &task, "build the root filesystem", err);
 }
 
 int
@@ -272,11 +268,66 @@ kh_rootfs_enter(const struct kh_plan *plan, int userns, struct kh_error *err)
     umask(0);
     r = clone_trees(plan, userns, &trees, err);
     if (r == 0)
-        r = build(plan, &trees, err);
+        r = build(plan, &trees, plan->mount_point, true, err);
     if (r < 0)
         return r;
     if (chdir("root") < 0 || kh_sys_pivot_root(".", ".") < 0 ||
         umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
         return kh_fail_errno(err, "cannot enter the new root");
     return 0;
+}
+
+int
+kh_rootfs_stage(const struct kh_plan *plan, int userns, const char *place,
+                struct kh_error *err)
+{
+    struct trees trees = {{0}, -1}; /* the descriptors end with the process */
+    int r;
+
+    umask(0);
+    r = clone_trees(plan, userns, &trees, err);
+    return r < 0 ? r : build(plan, &trees, place, false, err);
+}
+
+/* What CRIU has mounted is a plain procfs. Ours is built beside it, and takes its
+ * place: who holds a file of the old one keeps it. */
+static int
+replace_proc(const void *arg, struct kh_error *err)
+{
+    const struct task *task = arg;
+    AUTO_FD int tree = -1, target = -1, root = -1, proc = -1;
+    int r;
+
+    umask(0);
+    if (setns(task->pidfd, CLONE_NEWPID) < 0)
+        return kh_fail_errno(err, "cannot enter the sandbox's pid namespace");
+    r = scratch(task->plan, task->plan->mount_point, err);
+    proc = r < 0 ? r : kh_procfs_new(err);
+    if (proc >= 0)
+        r = put_in(proc, "proc", err);
+    if (r == 0)
+        r = kh_procfs_mask(task->plan, proc, err);
+    if (r < 0)
+        return r;
+    tree =
+        open_tree(AT_FDCWD, "proc", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
+    if (tree < 0)
+        return kh_fail_errno(err, "cannot clone the finished /proc");
+    if (setns(task->pidfd, CLONE_NEWNS) < 0)
+        return kh_fail_errno(err, "cannot enter the sandbox's mount namespace");
+    root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (root < 0 || umount2("/proc", MNT_DETACH | UMOUNT_NOFOLLOW) < 0)
+        return kh_fail_errno(err, "cannot take the plain /proc away");
+    target = kh_sys_open_in(root, "proc", O_PATH | O_DIRECTORY);
+    return target < 0 ? kh_fail_errno(err, "cannot open '/proc' inside")
+                      : kh_mount_onto(tree, target, "proc", err);
+}
+
+int
+kh_rootfs_replace_proc(const struct kh_plan *plan, pid_t pid, int pidfd,
+                       struct kh_error *err)
+{
+    struct task task = {plan, pid, pidfd};
+
+    return kh_helper_run(replace_proc, &task, "build /proc", err);
 }

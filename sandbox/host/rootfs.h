@@ -24,6 +24,17 @@
 int kh_rootfs_attach(const struct kh_plan *plan, pid_t pid, int pidfd,
                      struct kh_error *err);
 
+/* For a sandbox that is brought back (wake.h): leaves the caller in a new mount
+ * namespace, where below PLACE, which root of the sandbox must be able to reach, "root"
+ * is the root without /proc and /dev, and "dev" what goes onto /dev. Later failures
+ * leave the caller half way. */
+int kh_rootfs_stage(const struct kh_plan *plan, int userns, const char *place,
+                    struct kh_error *err);
+
+/* The same: puts our /proc in the place of the one that PID's root has. */
+int kh_rootfs_replace_proc(const struct kh_plan *plan, pid_t pid, int pidfd,
+                           struct kh_error *err);
+
 /* For a zygote: builds a root for PLAN, which has no sandbox's directory, and makes
  * it the caller's, in a new mount namespace. What is written there is in memory
  * (64 MiB) and goes with the namespace; /proc shows nothing but the caller. USERNS

@@ -12,6 +12,7 @@
  *     STATE/disk.img        the disk of all sandboxes (disk.h), where this host can
  *                           have one; attached at STATE/disk/, in kernelhostd's own
  *                           mount namespace: upper/ and work/ are there, by id
+ *     STATE/memory/ID/      processes of a hibernated sandbox (memory.h)
  *     STATE/damaged/        records that could not be read
  *     STATE/trash/          disks on their way out
  *     STATE/mnt/            empty: roots are attached here, each in a namespace
@@ -46,7 +47,7 @@ struct kh_record {
 
 struct kh_store {
     char path[KH_STATE_PATH_MAX + 1];
-    int state, layers, images, sandboxes, damaged, trash, kit, run; /* directories */
+    int state, layers, images, sandboxes, damaged, trash, kit, memory, run; /* dirs */
     int lock;
     struct kh_disk *disk; /* NULL: this host has none; the opener's to set */
 };

@@ -10,11 +10,11 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 #include "protocol/link/init.h"
+#include "sandbox/host/idmap.h"
 #include "sandbox/host/image.h"
 #include "sandbox/host/plan.h"
 #include "sandbox/host/privs.h"
@@ -25,32 +25,6 @@
 #define CONTROL_FD  3
 #define PROGRAM     KH_INIT_RUNNERS "/zygote"
 #define ORDERS_SIZE (256 * 1024) /* of its socket: the orders are one message */
-
-/* A user namespace that is nothing but its id map, which mounts are shifted by. */
-static int
-make_map(uint32_t first, struct kh_error *err)
-{
-    int pidfd = -1, userns = -1, r;
-    pid_t pid = kh_sys_clone(CLONE_NEWUSER, -1, &pidfd);
-    char path[48];
-
-    if (pid == 0)
-        for (;;)
-            pause();
-    if (pid < 0)
-        return kh_fail_errno(err, "cannot make a user namespace");
-    r = kh_idmap_write(pid, first, err);
-    if (r == 0) {
-        snprintf(path, sizeof(path), "/proc/%d/ns/user", (int)pid);
-        userns = open(path, O_RDONLY | O_CLOEXEC);
-        r = userns < 0 ? kh_fail_errno(err, "cannot open a user namespace") : userns;
-    }
-    (void)kh_sys_pidfd_signal(pidfd, SIGKILL);
-    while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
-        ;
-    close(pidfd);
-    return r;
-}
 
 static int
 open_layers(const struct kh_zygote *zygote, struct kh_plan *plan, struct kh_error *err)
@@ -165,7 +139,7 @@ kh_zygote_spawn(struct kh_zygote *zygote, pid_t *ret_pid, int *ret_pidfd, int *r
     r = open_layers(zygote, plan, err);
     if (r < 0)
         return r;
-    userns = make_map(plan->id_first, err);
+    userns = kh_idmap_hold(plan->id_first, err);
     if (userns < 0)
         return userns;
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)

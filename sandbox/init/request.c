@@ -1,6 +1,8 @@
 #include "sandbox/init/request.h"
 
 #include <errno.h>
+#include <sys/prctl.h>
+#include <unistd.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -56,6 +58,8 @@ hello(struct kh_kernel *kernel, const struct kh_frame *frame, struct kh_error *e
     if (frame->id != KH_INIT_VERSION)
         return kh_fail(err, EPROTONOSUPPORT, "init speaks version %d of its protocol",
                        KH_INIT_VERSION);
+    if (getpid() == 1)
+        (void)prctl(PR_SET_DUMPABLE, 0);
     welcome();
     kh_conn_greeted();
     return 0;
@@ -182,6 +186,12 @@ kh_request_handle(const struct kh_frame *frame)
     struct kh_error err;
     size_t i;
 
+    if (frame->type == KH_INIT_BYE) {
+        /* Else CRIU cannot look at one that it has made itself. Nobody else can: who
+         * is not our user needs capabilities that nobody inside has. */
+        (void)prctl(PR_SET_DUMPABLE, 1);
+        return -ESHUTDOWN; /* the caller closes the connection */
+    }
     for (i = 0; i < KH_COUNT(requests); i++)
         if (requests[i].type == frame->type)
             break;

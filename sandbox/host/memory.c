@@ -1,0 +1,291 @@
+#include "sandbox/host/memory.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/fd.h"
+#include "sandbox/host/idmap.h"
+#include "sandbox/host/tree.h"
+#include "sandbox/host/trash.h"
+
+#define NEW ".new"
+
+static int
+open_at(const struct kh_store *store, const char *name)
+{
+    return openat(store->memory, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+}
+
+int
+kh_memory_begin(const struct kh_store *store, const char *id, char path[KH_MEMORY_PATH],
+                struct kh_error *err)
+{
+    char name[KH_ID_TEXT + 8];
+    AUTO_FD int dir = -1;
+    int r;
+
+    snprintf(name, sizeof(name), "%s" NEW, id);
+    snprintf(path, KH_MEMORY_PATH, "%s/memory/%s", store->path, name);
+    if (mkdirat(store->memory, name, 0700) < 0 && errno != EEXIST)
+        return kh_fail_errno(err, "cannot make a directory for the memory");
+    dir = open_at(store, name);
+    if (dir < 0 || flock(dir, LOCK_EX | LOCK_NB) < 0)
+        return kh_fail_errno(err, "cannot lock the directory for the memory");
+    r = kh_tree_empty(dir, err);
+    return r < 0 ? r : STEAL_FD(dir);
+}
+
+static int
+sync_one(int dir, const char *name, struct kh_error *err)
+{
+    AUTO_FD int fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+
+    return fd < 0 || fsync(fd) < 0 ? kh_fail_errno(err, "cannot sync '%s'", name) : 0;
+}
+
+/* Calls FN for every file in DIR until it fails. */
+static int
+each_file(int dir, int (*fn)(int dir, const char *name, void *arg, struct kh_error *),
+          void *arg, struct kh_error *err)
+{
+    int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
+    DIR *list = fd < 0 ? NULL : fdopendir(fd);
+    struct dirent *entry;
+
+    if (!list)
+        return kh_fail_errno(err, "cannot list the memory's directory");
+    while (r == 0 && (entry = readdir(list)))
+        if (entry->d_name[0] != '.')
+            r = fn(dir, entry->d_name, arg, err);
+    closedir(list);
+    return r;
+}
+
+static int
+sync_file(int dir, const char *name, void *arg, struct kh_error *err)
+{
+    (void)arg;
+    return sync_one(dir, name, err);
+}
+
+int
+kh_memory_sync(int dir, struct kh_error *err)
+{
+    int r = each_file(dir, sync_file, NULL, err);
+
+    return r == 0 && fsync(dir) < 0 ? kh_fail_errno(err, "cannot sync the memory") : r;
+}
+
+int
+kh_memory_commit(const struct kh_store *store, const char *id,
+                 const struct kh_birth *birth, struct kh_error *err)
+{
+    unsigned char bytes[KH_BIRTH_SIZE];
+    char name[KH_ID_TEXT + 8];
+    AUTO_FD int dir = -1;
+    int r;
+
+    snprintf(name, sizeof(name), "%s" NEW, id);
+    dir = open_at(store, name);
+    if (dir < 0)
+        return kh_fail_errno(err, "cannot open the memory's directory");
+    (void)kh_birth_encode(birth, bytes, sizeof(bytes));
+    r = kh_fd_replace_file(dir, KH_BIRTH_FILE, bytes, sizeof(bytes), 0600, err);
+    if (r == 0 && (renameat(store->memory, name, store->memory, id) < 0 ||
+                   fsync(store->memory) < 0))
+        r = kh_fail_errno(err, "cannot name the memory's directory");
+    return r;
+}
+
+static int
+add_size(int dir, const char *name, void *arg, struct kh_error *err)
+{
+    uint64_t *bytes = arg;
+    struct stat st;
+
+    (void)err;
+    if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+        *bytes += (uint64_t)st.st_blocks * 512;
+    return 0;
+}
+
+int
+kh_memory_open(const struct kh_store *store, const char *id, char path[KH_MEMORY_PATH],
+               struct kh_birth *ret_birth, uint64_t *ret_bytes, struct kh_error *err)
+{
+    AUTO_FREE char *data = NULL;
+    AUTO_FD int dir = open_at(store, id);
+    struct kh_birth birth;
+    size_t size = 0;
+    int r;
+
+    if (dir < 0)
+        return kh_fail_errno(err, "cannot open the memory of '%s'", id);
+    r = kh_fd_read_file(dir, KH_BIRTH_FILE, KH_BIRTH_SIZE, &data, &size, err);
+    if (r == 0)
+        r = kh_birth_decode(data, size, &birth, err);
+    if (r == 0 && ret_bytes) {
+        *ret_bytes = 0;
+        r = each_file(dir, add_size, ret_bytes, err);
+    }
+    if (r < 0)
+        return r;
+    if (ret_birth)
+        *ret_birth = birth;
+    if (path)
+        snprintf(path, KH_MEMORY_PATH, "%s/memory/%s", store->path, id);
+    return STEAL_FD(dir);
+}
+
+/* ---- the id map in CRIU's image ----
+ *
+ * userns-N.img: two magic numbers, the size of the message, and (images/userns.proto)
+ * UsernsEntry { repeated uid_gid_extent uid_map = 1, gid_map = 2 } of
+ * uid_gid_extent { required uint32 first = 1, lower_first = 2, count = 3 }. */
+
+#define IMAGE_MAGIC  0x54564319u /* IMG_COMMON_MAGIC */
+#define USERNS_MAGIC 0x55474906u
+
+static void
+put_number(struct kh_buf *out, unsigned field, uint64_t value)
+{
+    unsigned char byte = (unsigned char)(field << 3); /* a varint */
+
+    kh_buf_add(out, &byte, 1);
+    do {
+        byte = (unsigned char)((value & 0x7f) | (value > 0x7f ? 0x80 : 0));
+        kh_buf_add(out, &byte, 1);
+        value >>= 7;
+    } while (value);
+}
+
+static void
+put_map(struct kh_buf *out, unsigned field, uint32_t first)
+{
+    struct kh_buf extent = KH_BUF_INIT;
+    unsigned char head[2] = {(unsigned char)(field << 3 | 2), 0};
+
+    put_number(&extent, 1, 0);
+    put_number(&extent, 2, first);
+    put_number(&extent, 3, KH_IDMAP_SIZE);
+    head[1] = (unsigned char)kh_buf_len(&extent); /* below 128: one byte */
+    kh_buf_add(out, head, sizeof(head));
+    kh_buf_add(out, kh_buf_ptr(&extent), kh_buf_len(&extent));
+    kh_buf_release(&extent);
+}
+
+struct mapping {
+    uint32_t first;
+    bool done;
+};
+
+static int
+map_file(int dir, const char *name, void *arg, struct kh_error *err)
+{
+    struct mapping *mapping = arg;
+    struct kh_buf message = KH_BUF_INIT, image = KH_BUF_INIT;
+    uint32_t head[3] = {0};
+    AUTO_FD int fd = -1;
+    int r;
+
+    if (strncmp(name, "userns-", 7) != 0)
+        return 0;
+    fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0 || kh_fd_read_full(fd, head, sizeof(head)) < 0 ||
+        head[0] != IMAGE_MAGIC || head[1] != USERNS_MAGIC)
+        return kh_fail(err, EBADMSG, "'%s' is no image of a user namespace", name);
+    put_map(&message, 1, mapping->first);
+    put_map(&message, 2, mapping->first);
+    head[2] = (uint32_t)kh_buf_len(&message);
+    kh_buf_add(&image, head, sizeof(head));
+    kh_buf_add(&image, kh_buf_ptr(&message), kh_buf_len(&message));
+    r = kh_fd_replace_file(dir, name, kh_buf_ptr(&image), kh_buf_len(&image), 0600,
+                           err);
+    kh_buf_release(&message);
+    kh_buf_release(&image);
+    mapping->done = true;
+    return r;
+}
+
+static int
+give_file(int dir, const char *name, void *arg, struct kh_error *err)
+{
+    const struct mapping *mapping = arg;
+
+    return fchownat(dir, name, mapping->first, mapping->first, AT_SYMLINK_NOFOLLOW) < 0
+               ? kh_fail_errno(err, "cannot give '%s' away", name)
+               : 0;
+}
+
+/* CRIU's processes are root of the sandbox by the time they read most of it. */
+int
+kh_memory_map(int dir, uint32_t first, struct kh_error *err)
+{
+    struct mapping mapping = {.first = first};
+    int r = each_file(dir, map_file, &mapping, err);
+
+    if (r == 0 && !mapping.done)
+        return kh_fail(err, EBADMSG, "the memory has no user namespace");
+    if (r == 0)
+        r = each_file(dir, give_file, &mapping, err);
+    if (r == 0 && fchown(dir, mapping.first, mapping.first) < 0)
+        r = kh_fail_errno(err, "cannot give the memory away");
+    return r;
+}
+
+/* ---- away ---- */
+
+static void
+drop_named(const struct kh_store *store, const char *name)
+{
+    char away[KH_ID_TEXT + 16];
+
+    snprintf(away, sizeof(away), "m-%s", name);
+    if (renameat(store->memory, name, store->trash, away) == 0)
+        (void)kh_trash_delete(store, away, NULL, NULL, NULL, NULL);
+}
+
+void
+kh_memory_drop(const struct kh_store *store, const char *id)
+{
+    char name[KH_ID_TEXT + 8];
+
+    snprintf(name, sizeof(name), "%s" NEW, id);
+    drop_named(store, name);
+    drop_named(store, id);
+}
+
+void
+kh_memory_sweep(const struct kh_store *store, bool (*keep)(void *arg, const char *id),
+                void *arg)
+{
+    int fd = open_at(store, ".");
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    struct dirent *entry;
+
+    while (dir && (entry = readdir(dir))) {
+        AUTO_FD int writer = -1;
+
+        if (entry->d_name[0] == '.')
+            continue;
+        if (strchr(entry->d_name, '.')) {
+            /* Its processes must not be touched before CRIU has let go of them. */
+            writer = open_at(store, entry->d_name);
+            if (writer >= 0)
+                (void)flock(writer, LOCK_EX);
+            drop_named(store, entry->d_name);
+        } else if (!keep(arg, entry->d_name)) {
+            drop_named(store, entry->d_name);
+        }
+    }
+    if (dir)
+        closedir(dir);
+}
