@@ -22,7 +22,7 @@ libcli_a_SOURCES = \
 	kernelhost/cli/render.h kernelhost/cli/run.c kernelhost/cli/run.h \
 	kernelhost/cli/renew.c \
 	kernelhost/cli/run_notebook.c kernelhost/cli/serve.c kernelhost/cli/session.c \
-	kernelhost/cli/session.h kernelhost/cli/show.c kernelhost/cli/size.c \
+	kernelhost/cli/session.h kernelhost/cli/show.c kernelhost/cli/idle.c kernelhost/cli/size.c \
 	kernelhost/cli/size.h kernelhost/cli/table.c kernelhost/cli/table.h \
 	kernelhost/cli/text.c kernelhost/cli/text.h
 nodist_libcli_a_SOURCES = kernelhost/cli/logo.c
@@ -101,7 +101,7 @@ libgateway_a_SOURCES = \
 	kernelhost/gateway/request.c kernelhost/gateway/request.h \
 	kernelhost/gateway/router.c \
 	kernelhost/gateway/sandbox.c kernelhost/gateway/sandbox.h \
-	kernelhost/gateway/sandbox_frames.c kernelhost/gateway/sandbox_list.c \
+	kernelhost/gateway/sandbox_frames.c kernelhost/gateway/sandbox_list.c kernelhost/gateway/sandbox_sleep.c \
 	kernelhost/gateway/sandbox_own.h \
 	kernelhost/gateway/peers.c kernelhost/gateway/peers.h \
 	kernelhost/gateway/peers_noted.c kernelhost/gateway/peers_own.h \
@@ -116,7 +116,7 @@ libgateway_a_SOURCES = \
 	kernelhost/http/v1.c kernelhost/http/v1.h \
 	kernelhost/http/v1_exec.c kernelhost/http/v1_kernels.c \
 	kernelhost/http/v1_launch.c kernelhost/http/v1_run.c \
-	kernelhost/http/v1_sandboxes.c
+	kernelhost/http/v1_sandboxes.c kernelhost/http/v1_sleep.c
 
 pkglibexec_PROGRAMS += kernelhost-gateway
 kernelhost_gateway_SOURCES = kernelhost/gateway/main.c

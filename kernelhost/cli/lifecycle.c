@@ -1,4 +1,4 @@
-/* rm, start and stop: one request for each name. */
+/* rm, start, stop, sleep and wake: one request for each name. */
 #include "kernelhost/cli/cli.h"
 
 #include <errno.h>
@@ -11,7 +11,7 @@
  * Returns the status of the first failure. */
 static int
 each(struct kh_cli *cli, const struct kh_args *args, const char *method,
-     const char *rest)
+     const char *rest, json_t *body)
 {
     AUTO(kh_http) struct kh_http *http = kh_http_new(cli->state);
     int status = KH_EXIT_OK;
@@ -24,7 +24,7 @@ each(struct kh_cli *cli, const struct kh_args *args, const char *method,
         int r = kh_http_path(args->word[i], rest, &path, &err);
 
         if (r == 0)
-            r = kh_http_call(http, method, path, NULL, &answer, &err);
+            r = kh_http_call(http, method, path, body, &answer, &err);
         if (r < 0) {
             kh_cli_complain(&err);
             if (status == KH_EXIT_OK)
@@ -42,19 +42,41 @@ int
 kh_cmd_rm(struct kh_cli *cli, const struct kh_args *args, struct kh_error *err)
 {
     (void)err;
-    return each(cli, args, "DELETE", NULL);
+    return each(cli, args, "DELETE", NULL, NULL);
 }
 
 int
 kh_cmd_start(struct kh_cli *cli, const struct kh_args *args, struct kh_error *err)
 {
     (void)err;
-    return each(cli, args, "POST", "start");
+    return each(cli, args, "POST", "start", NULL);
 }
 
 int
 kh_cmd_stop(struct kh_cli *cli, const struct kh_args *args, struct kh_error *err)
 {
     (void)err;
-    return each(cli, args, "POST", "stop");
+    return each(cli, args, "POST", "stop", NULL);
+}
+
+const struct kh_option kh_options_sleep[] = {
+    {"frozen", 0, NULL, "only freeze: memory stays, waking takes no time"},
+    {0},
+};
+
+int
+kh_cmd_sleep(struct kh_cli *cli, const struct kh_args *args, struct kh_error *err)
+{
+    AUTO_JSON json_t *body = json_object();
+
+    (void)err;
+    json_object_set_new(body, "hibernate", json_boolean(!kh_args_has(args, "frozen")));
+    return each(cli, args, "POST", "sleep", body);
+}
+
+int
+kh_cmd_wake(struct kh_cli *cli, const struct kh_args *args, struct kh_error *err)
+{
+    (void)err;
+    return each(cli, args, "POST", "wake", NULL);
 }

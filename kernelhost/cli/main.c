@@ -46,6 +46,23 @@ const struct kh_command kh_commands[] = {
      kh_cmd_start},
     {"stop", "NAME...", "stop sandboxes: processes end, files stay", NULL, NO_OPTIONS,
      1, ANY, 0, 0, kh_cmd_stop},
+    {"sleep", "NAME... [--frozen]", "hibernate sandboxes: no memory, nothing lost",
+     "Variables, processes and files are on the disk until somebody wants something "
+     "of\n"
+     "the sandbox. With --frozen its processes only stand still, in memory. Refused "
+     "while\n"
+     "a cell runs.",
+     kh_options_sleep, 1, ANY, 0, 0, kh_cmd_sleep},
+    {"wake", "NAME...", "bring sleeping sandboxes back",
+     "Not needed: any message, command or connection does it.", NO_OPTIONS, 1, ANY, 0,
+     0, kh_cmd_wake},
+    {"idle", "NAME [--freeze-after TIME] [--hibernate-after TIME] [--keep-awake]",
+     "tell or set when a sandbox sleeps by itself",
+     "TIME is like 30s, 10m or 2h, or never. Idle is a sandbox in which no cell and "
+     "no\n"
+     "command runs, whose processes take less than a hundredth of a processor, and of\n"
+     "which nobody wants anything; clients that are only connected do not count.",
+     kh_options_idle, 1, 1, 0, 0, kh_cmd_idle},
     {"run", "NAME [--create] [-c CODE | FILE.py | NOTEBOOK.ipynb [-o OUT.ipynb] | -]",
      "run code or a notebook in a sandbox's kernel",
      "Variables stay: the next run finds them. Without code or file (or with -) the "

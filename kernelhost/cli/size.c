@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clean.h"
+
 #define FRACTION_DIGITS 9
 #define CPU_MILLI_LOW   10
 #define CPU_MILLI_HIGH  4096000
@@ -137,4 +139,31 @@ kh_size_text(uint64_t bytes, char out[static KH_SIZE_TEXT])
         snprintf(out, KH_SIZE_TEXT, "%" PRIu64 ".%" PRIu64 "%c", tenths / 10,
                  tenths % 10, *unit);
     return out;
+}
+
+int
+kh_time_parse(const char *text, uint64_t *ret_seconds, struct kh_error *err)
+{
+    static const struct {
+        const char *unit;
+        uint64_t seconds;
+    } units[] = {{"", 1}, {"s", 1}, {"m", 60}, {"h", 3600}, {"d", 86400}};
+    const uint64_t most = 10ull * 365 * 86400;
+    uint64_t whole, billionths, value;
+    const char *at = text;
+    size_t i;
+
+    if (!read_decimal(&at, &whole, &billionths))
+        return kh_fail(err, EINVAL, "'%.40s' is no time (hint: 30s, 10m, 2h)", text);
+    for (i = 0; i < KH_COUNT(units) && strcmp(at, units[i].unit) != 0; i++)
+        continue;
+    if (i == KH_COUNT(units))
+        return kh_fail(err, EINVAL, "'%.40s' is no time (hint: 30s, 10m, 2h)", text);
+    value = whole > most
+                ? most + 1
+                : whole * units[i].seconds + billionths * units[i].seconds / 1000000000;
+    if (value < 1 || value > most)
+        return kh_fail(err, EINVAL, "'%.40s' is not between 1 s and ten years", text);
+    *ret_seconds = value;
+    return 0;
 }

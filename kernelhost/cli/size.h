@@ -18,6 +18,9 @@ int kh_cpus_parse(const char *text, uint32_t *ret_milli, struct kh_error *err);
 int kh_count_parse(const char *what, const char *text, uint64_t low, uint64_t high,
                    uint64_t *ret, struct kh_error *err);
 
+/* Seconds from "90", "90s", "10m", "2h", "1.5d". 1 to ten years; -EINVAL otherwise. */
+int kh_time_parse(const char *text, uint64_t *ret_seconds, struct kh_error *err);
+
 #define KH_SIZE_TEXT 24
 
 /* "512M", "1.5G", "17K", "300": at most one decimal, K, M, G, T of 1024. */

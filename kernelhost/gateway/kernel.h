@@ -56,6 +56,9 @@ const char *kh_kernel_language(const struct kh_kernel *kernel);
 struct kh_sandbox *kh_kernel_sandbox(const struct kh_kernel *kernel);
 bool kh_kernel_usable(const struct kh_kernel *kernel); /* not going away */
 
+/* Something is under way: it starts, or a request runs or waits. */
+bool kh_kernel_works(const struct kh_kernel *kernel);
+
 /* What the API shows. */
 struct kh_kernel_view {
     const char *execution_state; /* starting, idle, busy, dead */

@@ -300,6 +300,13 @@ match_kernels(struct kh_registry *registry)
     kh_database_loaded(database);
 }
 
+/* A frozen one may hold what its clients have not got yet. */
+static bool
+is_there(uint32_t state)
+{
+    return state == KH_SANDBOX_RUNNING || state == KH_SANDBOX_FROZEN;
+}
+
 /* Notes of sandboxes that are gone are dropped. */
 void
 kh_registry_recover(struct kh_registry *registry)
@@ -321,7 +328,7 @@ kh_registry_recover(struct kh_registry *registry)
     match_kernels(registry);
     for (i = 0; i < registry->count; i++)
         if (kh_sandbox_kernels(registry->sandboxes[i]) &&
-            kh_sandbox_record(registry->sandboxes[i])->state == KH_SANDBOX_RUNNING)
+            is_there(kh_sandbox_record(registry->sandboxes[i])->state))
             kh_sandbox_up(registry->sandboxes[i], on_connected, registry);
 }
 

@@ -21,10 +21,8 @@
 #define CONNECT_WAIT_MS 50
 #define WELCOME_MS      10000
 
-static void connect_to(struct kh_sandbox *sandbox);
-
-static void
-wait_for(struct kh_waiter **list, kh_sandbox_fn *fn, void *arg)
+void
+kh_sandbox_wait_for(struct kh_waiter **list, kh_sandbox_fn *fn, void *arg)
 {
     struct kh_waiter *waiter = kh_xcalloc(1, sizeof(*waiter));
 
@@ -35,8 +33,8 @@ wait_for(struct kh_waiter **list, kh_sandbox_fn *fn, void *arg)
     *list = waiter;
 }
 
-static void
-answer(struct kh_waiter **list, const struct kh_error *err)
+void
+kh_sandbox_answer(struct kh_waiter **list, const struct kh_error *err)
 {
     struct kh_waiter *waiters = STEAL_PTR(*list);
 
@@ -59,6 +57,7 @@ lose_all(struct kh_sandbox *sandbox, const char *why)
     kh_link_free(STEAL_PTR(sandbox->link));
     kh_timer_stop(sandbox->timer);
     sandbox->unwelcomed = false;
+    kh_buf_release(&sandbox->doze.frames);
     while (sandbox->execs)
         kh_exec_lost(sandbox->execs, why);
     for (kernel = sandbox->kernels; kernel; kernel = next) {
@@ -67,9 +66,9 @@ lose_all(struct kh_sandbox *sandbox, const char *why)
     }
 }
 
-static void
-fail(struct kh_sandbox *sandbox, enum kh_sandbox_phase phase,
-     const struct kh_error *why)
+void
+kh_sandbox_fail(struct kh_sandbox *sandbox, enum kh_sandbox_phase phase,
+                const struct kh_error *why)
 {
     struct kh_error copy = *why;
 
@@ -77,7 +76,7 @@ fail(struct kh_sandbox *sandbox, enum kh_sandbox_phase phase,
     kh_log(KH_LOG_WARN, "sandbox cannot be reached name=%s why=%s",
            sandbox->record.name, copy.text);
     lose_all(sandbox, copy.text);
-    answer(&sandbox->ups, &copy);
+    kh_sandbox_answer(&sandbox->ups, &copy);
 }
 
 static int
@@ -107,6 +106,12 @@ on_link_closed(void *arg, const struct kh_error *why)
 
     kh_link_free(STEAL_PTR(sandbox->link));
     sandbox->unwelcomed = false;
+    if (sandbox->phase == KH_PHASE_PARTING) {
+        for (kernel = sandbox->kernels; kernel; kernel = kh_kernel_next(kernel))
+            kh_kernel_detached(kernel);
+        kh_doze_parted(sandbox);
+        return;
+    }
     if (sandbox->phase != KH_PHASE_GREETING && sandbox->phase != KH_PHASE_UP)
         return;
     if (copy.code == EPIPE || copy.code == ECONNRESET) {
@@ -120,12 +125,12 @@ on_link_closed(void *arg, const struct kh_error *why)
     }
     kh_fail_in(&copy, "sandbox '%s' is broken", sandbox->record.name);
     copy.code = EBUSY; /* what its init did wrong is nobody's fault here */
-    fail(sandbox, KH_PHASE_BROKEN, &copy);
+    kh_sandbox_fail(sandbox, KH_PHASE_BROKEN, &copy);
 }
 
 /* Makes the link of the stream *FD and says HELLO. */
-static int
-greet(struct kh_sandbox *sandbox, int *fd, struct kh_error *err)
+int
+kh_sandbox_hail(struct kh_sandbox *sandbox, int *fd, struct kh_error *err)
 {
     struct kh_link_events events = {
         .frame = on_frame, .batch = on_batch, .closed = on_link_closed, .arg = sandbox};
@@ -137,6 +142,9 @@ greet(struct kh_sandbox *sandbox, int *fd, struct kh_error *err)
     sandbox->phase = KH_PHASE_GREETING;
     kh_timer_start(sandbox->timer, WELCOME_MS, 0);
     kh_link_send(sandbox->link, &hello, NULL);
+    kh_doze_send_kept(sandbox);
+    if (sandbox->record.state == KH_SANDBOX_FROZEN)
+        kh_doze_touch(sandbox); /* frozen, it would not answer */
     return 0;
 }
 
@@ -155,14 +163,14 @@ on_connected(void *arg, const struct kh_broker_reply *reply, int *fd)
     }
     if (!err.code && *fd < 0)
         kh_fail(&err, EPROTO, "kernelhostd passed no connection");
-    if (err.code || greet(sandbox, fd, &err) < 0) {
+    if (err.code || kh_sandbox_hail(sandbox, fd, &err) < 0) {
         kh_fail_in(&err, "cannot connect to sandbox '%s'", sandbox->record.name);
-        fail(sandbox, KH_PHASE_AWAY, &err);
+        kh_sandbox_fail(sandbox, KH_PHASE_AWAY, &err);
     }
 }
 
-static void
-connect_to(struct kh_sandbox *sandbox)
+void
+kh_sandbox_link_to(struct kh_sandbox *sandbox)
 {
     sandbox->tries = 0;
     sandbox->phase = KH_PHASE_CONNECTING;
@@ -182,7 +190,7 @@ on_timer(void *arg)
     } else if (sandbox->phase == KH_PHASE_GREETING || sandbox->unwelcomed) {
         kh_fail(&err, EBUSY, "sandbox '%s' is broken: its init does not answer",
                 sandbox->record.name);
-        fail(sandbox, KH_PHASE_BROKEN, &err);
+        kh_sandbox_fail(sandbox, KH_PHASE_BROKEN, &err);
     }
 }
 
@@ -192,9 +200,10 @@ come_up(struct kh_sandbox *sandbox)
     struct kh_kernel *kernel;
 
     sandbox->phase = KH_PHASE_UP;
+    kh_doze_touch(sandbox);
     for (kernel = sandbox->kernels; kernel; kernel = kh_kernel_next(kernel))
         kh_kernel_up(kernel, NULL);
-    answer(&sandbox->ups, NULL);
+    kh_sandbox_answer(&sandbox->ups, NULL);
 }
 
 void
@@ -215,7 +224,7 @@ kh_sandbox_greet(struct kh_sandbox *sandbox, int *fd)
     if (*fd < 0 ||
         (sandbox->phase != KH_PHASE_AWAY && sandbox->phase != KH_PHASE_STARTING))
         return;
-    if (greet(sandbox, fd, &err) < 0) {
+    if (kh_sandbox_hail(sandbox, fd, &err) < 0) {
         kh_log(KH_LOG_WARN, "the stream to a new sandbox is no use name=%s why=%s",
                sandbox->record.name, err.text);
         return;
@@ -233,14 +242,14 @@ on_started(void *arg, const struct kh_broker_reply *reply, int *fd)
     if (sandbox->phase != KH_PHASE_STARTING)
         return;
     if (err.code) {
-        fail(sandbox, KH_PHASE_STOPPED, &err);
+        kh_sandbox_fail(sandbox, KH_PHASE_STOPPED, &err);
         return;
     }
     kh_sandbox_refresh(sandbox, reply);
     kh_sandbox_note_joined(sandbox, reply);
     kh_sandbox_greet(sandbox, fd);
     if (sandbox->phase == KH_PHASE_STARTING)
-        connect_to(sandbox);
+        kh_sandbox_link_to(sandbox);
 }
 
 static void
@@ -259,7 +268,12 @@ kh_sandbox_up(struct kh_sandbox *sandbox, kh_sandbox_fn *fn, void *arg)
 
     switch (sandbox->phase) {
     case KH_PHASE_UP:
+        kh_doze_touch(sandbox);
         fn(arg, NULL);
+        return;
+    case KH_PHASE_HIBERNATED:
+        kh_sandbox_wait_for(&sandbox->ups, fn, arg);
+        kh_doze_wake(sandbox);
         return;
     case KH_PHASE_STOPPING:
         kh_fail(&err, EBUSY, "sandbox '%s' is being stopped", sandbox->record.name);
@@ -276,15 +290,15 @@ kh_sandbox_up(struct kh_sandbox *sandbox, kh_sandbox_fn *fn, void *arg)
             return;
         }
         sandbox->phase = KH_PHASE_STARTING;
-        wait_for(&sandbox->ups, fn, arg);
+        kh_sandbox_wait_for(&sandbox->ups, fn, arg);
         start(sandbox);
         return;
     case KH_PHASE_AWAY:
-        wait_for(&sandbox->ups, fn, arg);
-        connect_to(sandbox);
+        kh_sandbox_wait_for(&sandbox->ups, fn, arg);
+        kh_sandbox_link_to(sandbox);
         return;
-    default:
-        wait_for(&sandbox->ups, fn, arg);
+    default: /* it is on its way, or asleep by then and woken again */
+        kh_sandbox_wait_for(&sandbox->ups, fn, arg);
     }
 }
 
@@ -299,6 +313,9 @@ kh_sandbox_forget(struct kh_sandbox *sandbox, const void *arg)
     for (waiter = sandbox->stops; waiter; waiter = waiter->next)
         if (waiter->arg == arg)
             waiter->fn = NULL;
+    for (waiter = sandbox->sleeps; waiter; waiter = waiter->next)
+        if (waiter->arg == arg)
+            waiter->fn = NULL;
 }
 
 static void
@@ -310,14 +327,14 @@ on_stopped(void *arg, const struct kh_broker_reply *reply, int *fd)
     (void)fd;
     if (err.code) {
         sandbox->phase = KH_PHASE_AWAY;
-        answer(&sandbox->stops, &err);
+        kh_sandbox_answer(&sandbox->stops, &err);
         return;
     }
     sandbox->phase = KH_PHASE_STOPPED;
     kh_sandbox_refresh(sandbox, reply);
     sandbox->record.state = KH_SANDBOX_STOPPED;
     lose_all(sandbox, "the sandbox was stopped");
-    answer(&sandbox->stops, NULL);
+    kh_sandbox_answer(&sandbox->stops, NULL);
 }
 
 void
@@ -329,12 +346,12 @@ kh_sandbox_stop(struct kh_sandbox *sandbox, kh_sandbox_fn *fn, void *arg)
         fn(arg, NULL);
         return;
     }
-    wait_for(&sandbox->stops, fn, arg);
+    kh_sandbox_wait_for(&sandbox->stops, fn, arg);
     if (sandbox->phase == KH_PHASE_STOPPING)
         return;
     kh_fail(&err, EBUSY, "sandbox '%s' is being stopped", sandbox->record.name);
     sandbox->phase = KH_PHASE_STOPPING;
-    answer(&sandbox->ups, &err);
+    kh_sandbox_answer(&sandbox->ups, &err);
     kh_broker_call_name(sandbox->gateway->broker, KH_BROKER_STOP, sandbox->record.name,
                         on_stopped, sandbox);
 }
@@ -352,7 +369,7 @@ kh_sandbox_exited(struct kh_sandbox *sandbox, const struct kh_broker_reply *repl
     sandbox->record.init_pid = 0;
     kh_fail(&err, ECANCELED, "the sandbox ended%s",
             reply->usage.oom_kills ? " (its memory limit was reached)" : "");
-    fail(sandbox, KH_PHASE_STOPPED, &err);
+    kh_sandbox_fail(sandbox, KH_PHASE_STOPPED, &err);
 }
 
 void
@@ -367,7 +384,22 @@ kh_sandbox_removing(struct kh_sandbox *sandbox, bool removing)
     kh_fail(&err, EBUSY, "sandbox '%s' is being removed", sandbox->record.name);
     sandbox->phase = KH_PHASE_STOPPING;
     lose_all(sandbox, err.text);
-    answer(&sandbox->ups, &err);
+    kh_sandbox_answer(&sandbox->ups, &err);
+}
+
+/* What can be made of what kernelhostd says, without a link. */
+static enum kh_sandbox_phase
+phase_of(const struct kh_broker_reply *record)
+{
+    switch (record->state) {
+    case KH_SANDBOX_RUNNING:
+    case KH_SANDBOX_FROZEN:
+        return KH_PHASE_AWAY;
+    case KH_SANDBOX_HIBERNATED:
+        return KH_PHASE_HIBERNATED;
+    default:
+        return KH_PHASE_STOPPED;
+    }
 }
 
 void
@@ -378,10 +410,9 @@ kh_sandbox_refresh(struct kh_sandbox *sandbox, const struct kh_broker_reply *rec
     memcpy(name, sandbox->record.name, sizeof(name));
     sandbox->record = *record;
     memcpy(sandbox->record.name, name, sizeof(name));
-    if (sandbox->phase == KH_PHASE_STOPPED && record->state == KH_SANDBOX_RUNNING)
-        sandbox->phase = KH_PHASE_AWAY;
-    else if (sandbox->phase == KH_PHASE_AWAY && record->state == KH_SANDBOX_STOPPED)
-        sandbox->phase = KH_PHASE_STOPPED;
+    if (sandbox->phase == KH_PHASE_STOPPED || sandbox->phase == KH_PHASE_AWAY ||
+        sandbox->phase == KH_PHASE_HIBERNATED)
+        sandbox->phase = phase_of(record);
 }
 
 struct kh_sandbox *
@@ -391,8 +422,8 @@ kh_sandbox_new(struct kh_gateway *gateway, const struct kh_broker_reply *record)
 
     sandbox->gateway = gateway;
     sandbox->record = *record;
-    sandbox->phase =
-        record->state == KH_SANDBOX_RUNNING ? KH_PHASE_AWAY : KH_PHASE_STOPPED;
+    sandbox->phase = phase_of(record);
+    kh_doze_init(sandbox);
     sandbox->timer = kh_timer_new(gateway->loop, on_timer, sandbox);
     return sandbox;
 }
@@ -410,8 +441,10 @@ kh_sandbox_free(struct kh_sandbox *sandbox)
     if (!sandbox->gateway->leaving)
         lose_all(sandbox, err.text);
     kh_link_free(STEAL_PTR(sandbox->link));
-    answer(&sandbox->ups, &err);
-    answer(&sandbox->stops, &err);
+    kh_sandbox_answer(&sandbox->ups, &err);
+    kh_sandbox_answer(&sandbox->stops, &err);
+    kh_sandbox_answer(&sandbox->sleeps, &err);
+    kh_doze_release(sandbox);
     while (sandbox->kernels)
         kh_kernel_free(sandbox->kernels);
     kh_timer_close(sandbox->timer);

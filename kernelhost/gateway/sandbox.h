@@ -58,6 +58,20 @@ void kh_sandbox_stop(struct kh_sandbox *sandbox, kh_sandbox_fn *fn, void *arg);
 /* kernelhostd was asked to remove it, or has failed to. */
 void kh_sandbox_removing(struct kh_sandbox *sandbox, bool removing);
 
+/* Puts it to sleep now, whatever its ladder says: frozen, or HIBERNATEd. -EBUSY when a
+ * cell or a process started by exec runs in it; FN hears of the end. */
+void kh_sandbox_sleep(struct kh_sandbox *sandbox, bool hibernate, kh_sandbox_fn *fn,
+                      void *arg);
+
+/* Why it could not hibernate or wake when that was tried last, or NULL. */
+const char *kh_sandbox_problem(const struct kh_sandbox *sandbox);
+
+/* After how many idle seconds it sleeps, the host's defaults filled in. */
+struct kh_ladder kh_sandbox_ladder(const struct kh_sandbox *sandbox);
+
+#define KH_FREEZE_AFTER    30u /* seconds; what a record does not say */
+#define KH_HIBERNATE_AFTER 600u
+
 /* Its PID 1 ended with this wait status (kernelhostd says so). */
 void kh_sandbox_exited(struct kh_sandbox *sandbox, const struct kh_broker_reply *reply);
 

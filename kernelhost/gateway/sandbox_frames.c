@@ -157,9 +157,10 @@ int
 kh_sandbox_send_urgent(struct kh_sandbox *sandbox, const struct kh_frame *frame,
                        struct kh_error *err)
 {
-    if (sandbox->phase != KH_PHASE_UP && sandbox->phase != KH_PHASE_GREETING)
-        return kh_fail(err, ENOTCONN, "sandbox '%s' is not connected",
-                       sandbox->record.name);
+    if (sandbox->phase == KH_PHASE_UP)
+        kh_doze_touch(sandbox);
+    else if (sandbox->phase != KH_PHASE_GREETING)
+        return kh_doze_keep(sandbox, frame, err);
     if (!sandbox->link)
         return kh_fail(err, ENOTCONN, "sandbox '%s' is not connected",
                        sandbox->record.name);

@@ -5,6 +5,8 @@
 #ifndef KH_GATEWAY_SANDBOX_OWN_H
 #define KH_GATEWAY_SANDBOX_OWN_H
 
+#include "base/buf.h"
+#include "kernelhost/gateway/loop.h"
 #include "kernelhost/gateway/sandbox.h"
 
 enum kh_sandbox_phase {
@@ -14,6 +16,10 @@ enum kh_sandbox_phase {
     KH_PHASE_CONNECTING, /* kernelhostd was asked for a link */
     KH_PHASE_GREETING,   /* HELLO was sent */
     KH_PHASE_UP,
+    KH_PHASE_PARTING,    /* BYE was sent: init closes the link */
+    KH_PHASE_SAVING,     /* kernelhostd was asked to hibernate it */
+    KH_PHASE_HIBERNATED, /* its processes are on the disk */
+    KH_PHASE_WAKING,     /* kernelhostd was asked to bring them back */
     KH_PHASE_STOPPING,
     KH_PHASE_BROKEN, /* its init broke the protocol; a stop mends it */
 };
@@ -22,6 +28,19 @@ struct kh_waiter {
     struct kh_waiter *next;
     kh_sandbox_fn *fn;
     void *arg;
+};
+
+/* Its sleep (sandbox_sleep.c). Times are the loop's milliseconds. */
+struct kh_doze {
+    struct kh_timer *timer; /* when to look whether it is idle */
+    uint64_t active;        /* when something was wanted of it last */
+    bool thawing;           /* kernelhostd was asked to let it go on */
+    bool busy;              /* kernelhostd was asked something for the ladder */
+    bool wanted;            /* something waits for it to be back */
+    uint64_t looked;        /* when its processor time was read last; 0: not */
+    uint64_t cpu_usec;      /* and what it was */
+    struct kh_buf frames;   /* for init, when it can be reached again */
+    char problem[256];      /* why it did not hibernate or wake last; "" */
 };
 
 struct kh_sandbox {
@@ -33,12 +52,34 @@ struct kh_sandbox {
     unsigned tries;
     bool unwelcomed; /* UP by trust in a fresh init: its WELCOME is still due */
     bool joined;     /* a runner has joined it and no kernel is its yet */
-    struct kh_waiter *ups, *stops;
+    struct kh_waiter *ups, *stops, *sleeps;
+    struct kh_doze doze;
     struct kh_kernel *kernels;
     unsigned kernel_count;
     struct kh_exec *execs;
     unsigned exec_count;
 };
+
+/* sandbox.c: the steps of its life that sandbox_sleep.c takes part in. wait_for and
+ * answer: a list of waiters. */
+void kh_sandbox_wait_for(struct kh_waiter **list, kh_sandbox_fn *fn, void *arg);
+void kh_sandbox_answer(struct kh_waiter **list, const struct kh_error *err);
+int kh_sandbox_hail(struct kh_sandbox *sandbox, int *fd, struct kh_error *err);
+void kh_sandbox_fail(struct kh_sandbox *sandbox, enum kh_sandbox_phase phase,
+                     const struct kh_error *why);
+void kh_sandbox_link_to(struct kh_sandbox *sandbox);
+
+/* sandbox_sleep.c: begin and end of struct kh_doze; something is wanted of it now;
+ * init has closed the link that was to be closed; a frame that cannot be sent now is
+ * kept (-ENOTCONN: it is not asleep); what was kept goes out with the new link. */
+void kh_doze_init(struct kh_sandbox *sandbox);
+void kh_doze_release(struct kh_sandbox *sandbox);
+void kh_doze_touch(struct kh_sandbox *sandbox);
+void kh_doze_parted(struct kh_sandbox *sandbox);
+int kh_doze_keep(struct kh_sandbox *sandbox, const struct kh_frame *frame,
+                 struct kh_error *err);
+void kh_doze_send_kept(struct kh_sandbox *sandbox);
+void kh_doze_wake(struct kh_sandbox *sandbox);
 
 /* sandbox.c: init has said which kernels it holds. */
 void kh_sandbox_welcomed(struct kh_sandbox *sandbox);

@@ -244,6 +244,14 @@ kh_kernel_sandbox(const struct kh_kernel *kernel)
 }
 
 bool
+kh_kernel_works(const struct kh_kernel *kernel)
+{
+    return kh_requests_count(kernel->requests) ||
+           (kernel->life != KH_LIFE_READY && kernel->life != KH_LIFE_STOPPED &&
+            kernel->life != KH_LIFE_DEAD);
+}
+
+bool
 kh_kernel_usable(const struct kh_kernel *kernel)
 {
     return kernel->life != KH_LIFE_ENDING;

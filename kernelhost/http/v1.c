@@ -233,27 +233,48 @@ id_text(const uint8_t id[KH_ID_SIZE], char out[2 * KH_ID_SIZE + 1])
         snprintf(out + 2 * i, 3, "%02x", id[i]);
 }
 
+/* Seconds, or null for never. */
+static json_t *
+after_json(uint32_t seconds)
+{
+    return seconds == KH_LADDER_NEVER ? json_null() : json_integer(seconds);
+}
+
+static const char *
+state_name(uint32_t state)
+{
+    static const char *const names[] = {[KH_SANDBOX_RUNNING] = "running",
+                                        [KH_SANDBOX_FROZEN] = "frozen",
+                                        [KH_SANDBOX_HIBERNATED] = "hibernated",
+                                        [KH_SANDBOX_STOPPED] = "stopped"};
+
+    return state < KH_COUNT(names) && names[state] ? names[state] : "unknown";
+}
+
 json_t *
 kh_v1_sandbox_json(struct kh_sandbox *sandbox)
 {
     const struct kh_broker_reply *record = kh_sandbox_record(sandbox);
-    bool running = record->state == KH_SANDBOX_RUNNING;
+    struct kh_ladder ladder = kh_sandbox_ladder(sandbox);
+    bool stopped = record->state == KH_SANDBOX_STOPPED;
     char id[2 * KH_ID_SIZE + 1];
 
     id_text(record->id, id);
     return json_pack(
         "{s:s, s:s, s:s, s:s, s:o, s:o, s:{s:I, s:f, s:i, s:o}, s:{s:I, s:I, s:f, s:i, "
-        "s:i}, s:o}",
-        "name", record->name, "id", id, "state", running ? "running" : "stopped",
-        "image", record->image, "created", date_json(record->created), "started",
-        date_json(running ? record->started : 0), "limits", "memory",
+        "s:i}, s:{s:o, s:o}, s:I, s:s*, s:o}",
+        "name", record->name, "id", id, "state", state_name(record->state), "image",
+        record->image, "created", date_json(record->created), "started",
+        date_json(stopped ? 0 : record->started), "limits", "memory",
         (json_int_t)record->limits.memory, "cpus", record->limits.cpu_milli / 1000.0,
         "pids", (int)record->limits.pids, "disk", size_json(record->limits.disk),
         "usage", "memory", (json_int_t)record->usage.memory, "memory_peak",
         (json_int_t)record->usage.memory_peak, "cpu_seconds",
         (double)record->usage.cpu_usec / 1e6, "pids", (int)record->usage.pids,
-        "oom_kills", (int)record->usage.oom_kills, "kernels",
-        kh_v1_kernels_json(sandbox));
+        "oom_kills", (int)record->usage.oom_kills, "ladder", "freeze_after",
+        after_json(ladder.freeze), "hibernate_after", after_json(ladder.hibernate),
+        "saved", (json_int_t)record->saved, "problem", kh_sandbox_problem(sandbox),
+        "kernels", kh_v1_kernels_json(sandbox));
 }
 
 int

@@ -29,6 +29,8 @@ typedef void kh_v1_handler(const struct kh_v1_call *call);
 /* v1_sandboxes.c */
 kh_v1_handler kh_v1_health, kh_v1_images, kh_v1_list, kh_v1_create, kh_v1_ensure,
     kh_v1_show, kh_v1_remove, kh_v1_start, kh_v1_stop;
+/* v1_sleep.c */
+kh_v1_handler kh_v1_sleep, kh_v1_wake, kh_v1_ladder;
 /* v1_kernels.c */
 kh_v1_handler kh_v1_kernels, kh_v1_kernel_new, kh_v1_kernel_remove,
     kh_v1_kernel_interrupt, kh_v1_kernel_restart, kh_v1_connect;

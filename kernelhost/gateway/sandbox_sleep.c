@@ -1,0 +1,444 @@
+/* sandbox_sleep: when a sandbox sleeps, and how it wakes.
+ *
+ *     UP, running -> UP, frozen     idle for ladder.freeze: the link stays, what is
+ *                                   sent waits in the socket
+ *     UP, frozen -> UP, running     something is wanted of it
+ *     UP -> PARTING -> SAVING -> HIBERNATED   idle for ladder.hibernate: the link is
+ *                                   closed by init, then kernelhostd saves it
+ *     HIBERNATED -> WAKING -> GREETING -> UP  something is wanted of it: frames wait
+ *                                   here and go out behind HELLO
+ *
+ * Idle is who has no request that runs or waits, no process by exec, to whom nothing
+ * was sent, and whose processes take less than a hundredth of a processor.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "kernelhost/gateway/broker.h"
+#include "kernelhost/gateway/kernel.h"
+#include "kernelhost/gateway/link.h"
+#include "kernelhost/gateway/sandbox_own.h"
+#include "protocol/link/init.h"
+
+#define KEPT_MAX (64u * 1024 * 1024)
+
+/* Before it is due, how long processor time is watched at most. */
+#define WATCH_MS 5000u
+
+static void on_timer(void *arg);
+
+struct kh_ladder
+kh_sandbox_ladder(const struct kh_sandbox *sandbox)
+{
+    struct kh_ladder ladder = sandbox->record.ladder;
+
+    if (!ladder.freeze)
+        ladder.freeze = KH_FREEZE_AFTER;
+    if (!ladder.hibernate)
+        ladder.hibernate = KH_HIBERNATE_AFTER;
+    return ladder;
+}
+
+static uint64_t
+now(const struct kh_sandbox *sandbox)
+{
+    return kh_loop_now(sandbox->gateway->loop);
+}
+
+static bool
+is_frozen(const struct kh_sandbox *sandbox)
+{
+    return sandbox->record.state == KH_SANDBOX_FROZEN;
+}
+
+/* What is under way in it, in words; NULL: nothing. */
+static const char *
+occupation(const struct kh_sandbox *sandbox)
+{
+    const struct kh_kernel *kernel;
+
+    if (sandbox->execs)
+        return "a process that exec started runs in it";
+    for (kernel = sandbox->kernels; kernel; kernel = kh_kernel_next(kernel))
+        if (kh_kernel_works(kernel))
+            return "a cell runs in it";
+    return NULL;
+}
+
+/* ---- the ladder ---- */
+
+/* When its next step is due. */
+static uint64_t
+due_at(const struct kh_sandbox *sandbox)
+{
+    struct kh_ladder ladder = kh_sandbox_ladder(sandbox);
+    uint32_t after = is_frozen(sandbox) ? ladder.hibernate : ladder.freeze;
+
+    if (!is_frozen(sandbox) && ladder.hibernate < ladder.freeze)
+        after = ladder.hibernate;
+    return after == KH_LADDER_NEVER ? UINT64_MAX
+                                    : sandbox->doze.active + (uint64_t)after * 1000;
+}
+
+/* Processor time is read some time before, and compared when it is due. */
+static void
+look_later(struct kh_sandbox *sandbox)
+{
+    uint64_t due = due_at(sandbox), at = now(sandbox), wait;
+
+    if (sandbox->phase != KH_PHASE_UP || due == UINT64_MAX) {
+        kh_timer_stop(sandbox->doze.timer);
+        return;
+    }
+    wait = due > at ? due - at : 0;
+    if (!is_frozen(sandbox) && sandbox->doze.looked < sandbox->doze.active)
+        wait -= wait / 2 < WATCH_MS ? wait / 2 : WATCH_MS;
+    kh_timer_start(sandbox->doze.timer, wait ? wait : 1, 0);
+}
+
+static void
+note_problem(struct kh_sandbox *sandbox, const struct kh_error *err)
+{
+    kh_log_clean(err->text, strlen(err->text), sandbox->doze.problem,
+                 sizeof(sandbox->doze.problem));
+}
+
+static void
+on_frozen(void *arg, const struct kh_broker_reply *reply, int *fd)
+{
+    struct kh_sandbox *sandbox = arg;
+
+    (void)fd;
+    sandbox->doze.busy = false;
+    if (!reply->error.code)
+        sandbox->record.state = KH_SANDBOX_FROZEN;
+    else
+        note_problem(sandbox, &reply->error);
+    kh_sandbox_answer(&sandbox->sleeps, reply->error.code ? &reply->error : NULL);
+    if (sandbox->doze.wanted || reply->error.code)
+        kh_doze_touch(sandbox);
+    else
+        look_later(sandbox);
+}
+
+static void
+freeze(struct kh_sandbox *sandbox)
+{
+    sandbox->doze.busy = true;
+    sandbox->doze.wanted = false;
+    kh_broker_call_name(sandbox->gateway->broker, KH_BROKER_FREEZE,
+                        sandbox->record.name, on_frozen, sandbox);
+}
+
+/* Frozen, it could not answer. */
+static void
+part(struct kh_sandbox *sandbox)
+{
+    struct kh_frame bye = {.type = KH_INIT_BYE};
+
+    if (is_frozen(sandbox))
+        kh_doze_touch(sandbox);
+    sandbox->doze.wanted = false;
+    sandbox->phase = KH_PHASE_PARTING;
+    kh_timer_stop(sandbox->doze.timer);
+    kh_link_send(sandbox->link, &bye, NULL);
+}
+
+static void
+descend(struct kh_sandbox *sandbox)
+{
+    struct kh_ladder ladder = kh_sandbox_ladder(sandbox);
+
+    if (is_frozen(sandbox) || ladder.hibernate <= ladder.freeze)
+        part(sandbox);
+    else
+        freeze(sandbox);
+}
+
+static void
+on_usage(void *arg, const struct kh_broker_reply *reply, int *fd)
+{
+    struct kh_sandbox *sandbox = arg;
+    struct kh_doze *doze = &sandbox->doze;
+    uint64_t at = now(sandbox), before = doze->looked, cpu = doze->cpu_usec;
+
+    (void)fd;
+    doze->busy = false;
+    if (reply->error.code || sandbox->phase != KH_PHASE_UP)
+        return;
+    doze->looked = at;
+    doze->cpu_usec = reply->usage.cpu_usec;
+    if (before >= doze->active && doze->cpu_usec - cpu > (at - before) * 10)
+        doze->active = at; /* more than a hundredth of the time */
+    else if (before >= doze->active && at >= due_at(sandbox) && !occupation(sandbox)) {
+        descend(sandbox);
+        return;
+    }
+    look_later(sandbox);
+}
+
+static void
+on_timer(void *arg)
+{
+    struct kh_sandbox *sandbox = arg;
+    struct kh_doze *doze = &sandbox->doze;
+
+    if (sandbox->phase != KH_PHASE_UP || doze->busy)
+        return;
+    if (occupation(sandbox))
+        doze->active = now(sandbox);
+    if (is_frozen(sandbox)) {
+        if (now(sandbox) >= due_at(sandbox))
+            descend(sandbox);
+        else
+            look_later(sandbox);
+        return;
+    }
+    if (occupation(sandbox)) {
+        look_later(sandbox);
+        return;
+    }
+    doze->busy = true;
+    kh_broker_call_name(sandbox->gateway->broker, KH_BROKER_STAT, sandbox->record.name,
+                        on_usage, sandbox);
+}
+
+/* ---- waking ---- */
+
+static void
+on_thawed(void *arg, const struct kh_broker_reply *reply, int *fd)
+{
+    struct kh_sandbox *sandbox = arg;
+
+    (void)fd;
+    sandbox->doze.thawing = false;
+    if (!reply->error.code)
+        sandbox->record.state = KH_SANDBOX_RUNNING;
+    look_later(sandbox);
+}
+
+void
+kh_doze_touch(struct kh_sandbox *sandbox)
+{
+    struct kh_doze *doze = &sandbox->doze;
+
+    doze->active = now(sandbox);
+    doze->wanted = true;
+    if (is_frozen(sandbox) && !doze->thawing) {
+        doze->thawing = true;
+        kh_broker_call_name(sandbox->gateway->broker, KH_BROKER_WAKE,
+                            sandbox->record.name, on_thawed, sandbox);
+    } else if (!kh_timer_active(doze->timer)) {
+        look_later(sandbox);
+    }
+}
+
+static void
+on_woken(void *arg, const struct kh_broker_reply *reply, int *fd)
+{
+    struct kh_sandbox *sandbox = arg;
+    struct kh_error err = reply->error;
+
+    if (sandbox->phase != KH_PHASE_WAKING)
+        return;
+    if (err.code) {
+        note_problem(sandbox, &err);
+        kh_sandbox_fail(sandbox, KH_PHASE_HIBERNATED, &err);
+        return;
+    }
+    sandbox->doze.problem[0] = '\0';
+    kh_sandbox_refresh(sandbox, reply);
+    if (*fd < 0 || kh_sandbox_hail(sandbox, fd, &err) < 0)
+        kh_sandbox_link_to(sandbox);
+}
+
+void
+kh_doze_wake(struct kh_sandbox *sandbox)
+{
+    if (sandbox->phase != KH_PHASE_HIBERNATED)
+        return;
+    sandbox->phase = KH_PHASE_WAKING;
+    kh_broker_call_name(sandbox->gateway->broker, KH_BROKER_WAKE, sandbox->record.name,
+                        on_woken, sandbox);
+}
+
+/* ---- hibernation ---- */
+
+static void
+on_hibernated(void *arg, const struct kh_broker_reply *reply, int *fd)
+{
+    struct kh_sandbox *sandbox = arg;
+    struct kh_doze *doze = &sandbox->doze;
+    struct kh_error err = reply->error;
+
+    (void)fd;
+    if (sandbox->phase != KH_PHASE_SAVING)
+        return;
+    if (err.code) {
+        note_problem(sandbox, &err);
+        sandbox->record.state = KH_SANDBOX_FROZEN;
+        sandbox->phase = KH_PHASE_AWAY;
+        kh_sandbox_answer(&sandbox->sleeps, &err);
+        if (doze->wanted || sandbox->ups)
+            kh_sandbox_link_to(sandbox);
+        return;
+    }
+    doze->problem[0] = '\0';
+    sandbox->phase = KH_PHASE_HIBERNATED;
+    kh_sandbox_refresh(sandbox, reply);
+    kh_sandbox_answer(&sandbox->sleeps, NULL);
+    if (doze->wanted || sandbox->ups)
+        kh_doze_wake(sandbox);
+}
+
+void
+kh_doze_parted(struct kh_sandbox *sandbox)
+{
+    sandbox->phase = KH_PHASE_SAVING;
+    kh_broker_call_name(sandbox->gateway->broker, KH_BROKER_HIBERNATE,
+                        sandbox->record.name, on_hibernated, sandbox);
+}
+
+static bool
+is_away(const struct kh_sandbox *sandbox)
+{
+    return sandbox->phase == KH_PHASE_PARTING || sandbox->phase == KH_PHASE_SAVING ||
+           sandbox->phase == KH_PHASE_HIBERNATED || sandbox->phase == KH_PHASE_WAKING;
+}
+
+int
+kh_doze_keep(struct kh_sandbox *sandbox, const struct kh_frame *frame,
+             struct kh_error *err)
+{
+    struct kh_doze *doze = &sandbox->doze;
+    int r;
+
+    if (!is_away(sandbox))
+        return kh_fail(err, ENOTCONN, "sandbox '%s' is not connected",
+                       sandbox->record.name);
+    if (kh_buf_len(&doze->frames) + kh_frame_size(frame) > KEPT_MAX)
+        return kh_fail(err, ENOBUFS, "too much waits for sandbox '%s' to wake",
+                       sandbox->record.name);
+    r = kh_frame_encode(frame, &doze->frames, err);
+    doze->active = now(sandbox);
+    doze->wanted = true;
+    kh_doze_wake(sandbox);
+    return r;
+}
+
+void
+kh_doze_send_kept(struct kh_sandbox *sandbox)
+{
+    struct kh_buf frames = sandbox->doze.frames;
+    struct kh_frame frame;
+    long n;
+
+    sandbox->doze.frames = KH_BUF_INIT;
+    while ((n = kh_frame_decode(kh_buf_ptr(&frames), kh_buf_len(&frames), &frame,
+                                NULL)) > 0) {
+        kh_link_send(sandbox->link, &frame, NULL);
+        kh_buf_consume(&frames, (size_t)n);
+    }
+    kh_buf_release(&frames);
+}
+
+/* ---- by wish ---- */
+
+struct wish {
+    struct kh_sandbox *sandbox;
+    bool hibernate;
+    kh_sandbox_fn *fn;
+    void *arg;
+};
+
+static int
+may_sleep(const struct kh_sandbox *sandbox, bool hibernate, struct kh_error *err)
+{
+    const char *why = occupation(sandbox);
+
+    if (sandbox->phase == KH_PHASE_STOPPED)
+        return kh_fail(err, EBUSY,
+                       "sandbox '%s' is stopped (hint: kernelhost start %s)",
+                       sandbox->record.name, sandbox->record.name);
+    if (why)
+        return kh_fail(err, EBUSY,
+                       "sandbox '%s' cannot sleep: %s (hint: interrupt it, or try "
+                       "again when it is done)",
+                       sandbox->record.name, why);
+    if (!hibernate && sandbox->phase == KH_PHASE_HIBERNATED)
+        return kh_fail(err, EBUSY,
+                       "sandbox '%s' is hibernated (hint: kernelhost wake %s)",
+                       sandbox->record.name, sandbox->record.name);
+    return 0;
+}
+
+static void
+sleep_now(struct kh_sandbox *sandbox, bool hibernate, kh_sandbox_fn *fn, void *arg)
+{
+    struct kh_error err = {0};
+    bool there = hibernate ? sandbox->phase == KH_PHASE_HIBERNATED : is_frozen(sandbox);
+
+    if (may_sleep(sandbox, hibernate, &err) < 0 || there) {
+        fn(arg, err.code ? &err : NULL);
+        return;
+    }
+    kh_sandbox_wait_for(&sandbox->sleeps, fn, arg);
+    if (is_away(sandbox))
+        return; /* it is going to sleep already */
+    if (hibernate)
+        part(sandbox);
+    else
+        freeze(sandbox);
+}
+
+static void
+on_up(void *arg, const struct kh_error *err)
+{
+    struct wish *wish = arg;
+
+    if (err)
+        wish->fn(wish->arg, err);
+    else
+        sleep_now(wish->sandbox, wish->hibernate, wish->fn, wish->arg);
+    free(wish);
+}
+
+void
+kh_sandbox_sleep(struct kh_sandbox *sandbox, bool hibernate, kh_sandbox_fn *fn,
+                 void *arg)
+{
+    struct wish *wish;
+
+    /* Without a link nobody knows whether a cell runs. */
+    if (sandbox->phase != KH_PHASE_AWAY && sandbox->phase != KH_PHASE_CONNECTING &&
+        sandbox->phase != KH_PHASE_GREETING && sandbox->phase != KH_PHASE_STARTING) {
+        sleep_now(sandbox, hibernate, fn, arg);
+        return;
+    }
+    wish = kh_xcalloc(1, sizeof(*wish));
+    *wish = (struct wish){sandbox, hibernate, fn, arg};
+    kh_sandbox_up(sandbox, on_up, wish);
+}
+
+const char *
+kh_sandbox_problem(const struct kh_sandbox *sandbox)
+{
+    return sandbox->doze.problem[0] ? sandbox->doze.problem : NULL;
+}
+
+void
+kh_doze_init(struct kh_sandbox *sandbox)
+{
+    sandbox->doze.timer = kh_timer_new(sandbox->gateway->loop, on_timer, sandbox);
+    sandbox->doze.active = now(sandbox);
+}
+
+void
+kh_doze_release(struct kh_sandbox *sandbox)
+{
+    kh_timer_close(sandbox->doze.timer);
+    kh_buf_release(&sandbox->doze.frames);
+}
