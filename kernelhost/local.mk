@@ -8,7 +8,7 @@ libcli_a_SOURCES = \
 	kernelhost/cli/base64.c kernelhost/cli/base64.h kernelhost/cli/cli.h \
 	kernelhost/cli/connect.c kernelhost/cli/create.c kernelhost/cli/doctor.c \
 	kernelhost/cli/doctor.h kernelhost/cli/doctor_capacity.c \
-	kernelhost/cli/doctor_cgroup.c \
+	kernelhost/cli/doctor_cgroup.c kernelhost/cli/doctor_criu.c \
 	kernelhost/cli/doctor_kernel.c kernelhost/cli/doctor_state.c \
 	kernelhost/cli/exec.c kernelhost/cli/help.c kernelhost/cli/http.c \
 	kernelhost/cli/http.h kernelhost/cli/image.c kernelhost/cli/jupyterdir.c \

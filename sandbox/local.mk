@@ -6,6 +6,9 @@ dist_image_SCRIPTS = sandbox/image/build sandbox/image/extend \
 	sandbox/image/finish
 dist_image_DATA = sandbox/image/default.packages sandbox/image/store.sh
 
+# A CRIU that fits the kernel, if the system's does not.
+dist_noinst_SCRIPTS = sandbox/criu/install
+
 # kernelhost-image: the operator's, owns the store. kernelhost-import: confined, reads
 # what is foreign; only it links libarchive and jansson.
 noinst_LIBRARIES += libimage.a libimport.a

@@ -24,6 +24,7 @@ static const struct {
     {"disk limits", kh_fact_disk},
     {"cgroups", kh_fact_cgroups},
     {"cgroup.kill", kh_fact_cgroup_kill},
+    {"hibernation", kh_fact_hibernation},
     {"seccomp", kh_fact_seccomp},
     {"landlock", kh_fact_landlock},
     {"descriptors", kh_fact_descriptors},

@@ -37,6 +37,8 @@ kh_fact_fn kh_fact_root, kh_fact_kernel, kh_fact_namespaces, kh_fact_time_namesp
 kh_fact_fn kh_fact_capacity;
 /* doctor_cgroup.c */
 kh_fact_fn kh_fact_cgroups, kh_fact_cgroup_kill;
+/* doctor_criu.c */
+kh_fact_fn kh_fact_hibernation;
 /* doctor_state.c */
 kh_fact_fn kh_fact_state, kh_fact_overlay, kh_fact_idmap, kh_fact_user,
     kh_fact_programs, kh_fact_image, kh_fact_host, kh_fact_disk;

@@ -413,6 +413,7 @@ kh_sandbox_refresh(struct kh_sandbox *sandbox, const struct kh_broker_reply *rec
     if (sandbox->phase == KH_PHASE_STOPPED || sandbox->phase == KH_PHASE_AWAY ||
         sandbox->phase == KH_PHASE_HIBERNATED)
         sandbox->phase = phase_of(record);
+    kh_doze_look(sandbox); /* its ladder may be another */
 }
 
 struct kh_sandbox *

@@ -157,10 +157,14 @@ int
 kh_sandbox_send_urgent(struct kh_sandbox *sandbox, const struct kh_frame *frame,
                        struct kh_error *err)
 {
-    if (sandbox->phase == KH_PHASE_UP)
+    bool wants = frame->type != KH_INIT_ACK && frame->type != KH_INIT_EXEC_ACK;
+
+    if (sandbox->phase == KH_PHASE_UP && wants)
         kh_doze_touch(sandbox);
-    else if (sandbox->phase != KH_PHASE_GREETING)
-        return kh_doze_keep(sandbox, frame, err);
+    else if (sandbox->phase != KH_PHASE_UP && sandbox->phase != KH_PHASE_GREETING)
+        return wants ? kh_doze_keep(sandbox, frame, err)
+                     : kh_fail(err, ENOTCONN, "sandbox '%s' is not connected",
+                               sandbox->record.name);
     if (!sandbox->link)
         return kh_fail(err, ENOTCONN, "sandbox '%s' is not connected",
                        sandbox->record.name);

@@ -69,12 +69,14 @@ void kh_sandbox_fail(struct kh_sandbox *sandbox, enum kh_sandbox_phase phase,
                      const struct kh_error *why);
 void kh_sandbox_link_to(struct kh_sandbox *sandbox);
 
-/* sandbox_sleep.c: begin and end of struct kh_doze; something is wanted of it now;
+/* sandbox_sleep.c: begin and end of struct kh_doze; something is wanted of it now; when to
+ * look for idleness next is to be seen again;
  * init has closed the link that was to be closed; a frame that cannot be sent now is
  * kept (-ENOTCONN: it is not asleep); what was kept goes out with the new link. */
 void kh_doze_init(struct kh_sandbox *sandbox);
 void kh_doze_release(struct kh_sandbox *sandbox);
 void kh_doze_touch(struct kh_sandbox *sandbox);
+void kh_doze_look(struct kh_sandbox *sandbox);
 void kh_doze_parted(struct kh_sandbox *sandbox);
 int kh_doze_keep(struct kh_sandbox *sandbox, const struct kh_frame *frame,
                  struct kh_error *err);

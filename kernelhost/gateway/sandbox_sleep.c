@@ -84,8 +84,8 @@ due_at(const struct kh_sandbox *sandbox)
 }
 
 /* Processor time is read some time before, and compared when it is due. */
-static void
-look_later(struct kh_sandbox *sandbox)
+void
+kh_doze_look(struct kh_sandbox *sandbox)
 {
     uint64_t due = due_at(sandbox), at = now(sandbox), wait;
 
@@ -121,7 +121,7 @@ on_frozen(void *arg, const struct kh_broker_reply *reply, int *fd)
     if (sandbox->doze.wanted || reply->error.code)
         kh_doze_touch(sandbox);
     else
-        look_later(sandbox);
+        kh_doze_look(sandbox);
 }
 
 static void
@@ -177,7 +177,7 @@ on_usage(void *arg, const struct kh_broker_reply *reply, int *fd)
         descend(sandbox);
         return;
     }
-    look_later(sandbox);
+    kh_doze_look(sandbox);
 }
 
 static void
@@ -194,11 +194,11 @@ on_timer(void *arg)
         if (now(sandbox) >= due_at(sandbox))
             descend(sandbox);
         else
-            look_later(sandbox);
+            kh_doze_look(sandbox);
         return;
     }
     if (occupation(sandbox)) {
-        look_later(sandbox);
+        kh_doze_look(sandbox);
         return;
     }
     doze->busy = true;
@@ -217,7 +217,7 @@ on_thawed(void *arg, const struct kh_broker_reply *reply, int *fd)
     sandbox->doze.thawing = false;
     if (!reply->error.code)
         sandbox->record.state = KH_SANDBOX_RUNNING;
-    look_later(sandbox);
+    kh_doze_look(sandbox);
 }
 
 void
@@ -232,7 +232,7 @@ kh_doze_touch(struct kh_sandbox *sandbox)
         kh_broker_call_name(sandbox->gateway->broker, KH_BROKER_WAKE,
                             sandbox->record.name, on_thawed, sandbox);
     } else if (!kh_timer_active(doze->timer)) {
-        look_later(sandbox);
+        kh_doze_look(sandbox);
     }
 }
 

@@ -83,6 +83,9 @@ int kh_cgroup_where(struct kh_cgroups *groups, const char *id, char *out, size_t
 /* Takes PID, a helper of ours, out of the group that is frozen. */
 int kh_cgroup_put_aside(struct kh_cgroups *groups, pid_t pid, struct kh_error *err);
 
+/* They have ended: removes the group they were put into, unless others are in it. */
+void kh_cgroup_clear_aside(struct kh_cgroups *groups);
+
 /* Reads the accounts; what cannot be read stays 0. */
 void kh_cgroup_usage(struct kh_cgroups *groups, const char *id,
                      struct kh_usage *ret_usage);

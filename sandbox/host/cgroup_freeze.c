@@ -150,3 +150,10 @@ kh_cgroup_where(struct kh_cgroups *groups, const char *id, char *out, size_t siz
     kh_cgroup_file(out, size, parent, id);
     return 0;
 }
+
+void
+kh_cgroup_clear_aside(struct kh_cgroups *groups)
+{
+    if (groups->parent[KH_CGROUP_KILL] >= 0)
+        (void)unlinkat(groups->parent[KH_CGROUP_KILL], KH_CGROUP_HELPERS, AT_REMOVEDIR);
+}

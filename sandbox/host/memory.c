@@ -216,16 +216,16 @@ map_file(int dir, const char *name, void *arg, struct kh_error *err)
 }
 
 static int
-give_file(int dir, const char *name, void *arg, struct kh_error *err)
+show_file(int dir, const char *name, void *arg, struct kh_error *err)
 {
-    const struct mapping *mapping = arg;
-
-    return fchownat(dir, name, mapping->first, mapping->first, AT_SYMLINK_NOFOLLOW) < 0
-               ? kh_fail_errno(err, "cannot give '%s' away", name)
+    (void)arg;
+    return fchmodat(dir, name, 0644, 0) < 0
+               ? kh_fail_errno(err, "cannot open '%s' to criu", name)
                : 0;
 }
 
-/* CRIU's processes are root of the sandbox by the time they read most of it. */
+/* CRIU's processes read it as root of the sandbox, and some of it before they are that,
+ * through a descriptor of the directory: its path is closed to all but root. */
 int
 kh_memory_map(int dir, uint32_t first, struct kh_error *err)
 {
@@ -235,9 +235,9 @@ kh_memory_map(int dir, uint32_t first, struct kh_error *err)
     if (r == 0 && !mapping.done)
         return kh_fail(err, EBADMSG, "the memory has no user namespace");
     if (r == 0)
-        r = each_file(dir, give_file, &mapping, err);
-    if (r == 0 && fchown(dir, mapping.first, mapping.first) < 0)
-        r = kh_fail_errno(err, "cannot give the memory away");
+        r = each_file(dir, show_file, NULL, err);
+    if (r == 0 && fchmod(dir, 0755) < 0)
+        r = kh_fail_errno(err, "cannot open the memory to criu");
     return r;
 }
 

@@ -131,6 +131,7 @@ end(struct kh_wake *wake, const struct kh_error *err)
     void *owner = wake->owner;
 
     host->waking--;
+    kh_cgroup_clear_aside(host->groups);
     box->wake = NULL;
     release(wake);
     done(owner, err);

@@ -69,12 +69,15 @@ set_limits(struct kh_error *err)
 }
 
 /* A value that only rises needs no capability, but the file must be ours: so
- * it comes before the change of user. */
+ * it comes before the change of user. In a sandbox that CRIU has made, files of who is
+ * undumpable are the host's; the change of user takes that back (commit_creds). */
 static int
 raise_oom_score(const struct kh_spawn *plan, struct kh_error *err)
 {
-    AUTO_FD int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+    AUTO_FD int fd = -1;
 
+    (void)prctl(PR_SET_DUMPABLE, 1);
+    fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
     if (fd >= 0 && write(fd, OOM_SCORE_ADJ, strlen(OOM_SCORE_ADJ)) > 0)
         return 0;
     if (plan->keep_user)

@@ -1,0 +1,256 @@
+#!/usr/bin/env python3
+"""Sandboxes sleep, frozen or on the disk, and wake with everything in place."""
+
+import os
+import pathlib
+import re
+import signal
+import time
+
+import session
+from host import Host
+from outlive import firsts, groups, settled, states
+from tap import done, equal, note, ok
+from talk import Talk
+
+CYCLES = int(os.environ.get("KH_CYCLES", "8"))
+
+
+def mounts(host, name):
+    """What the inside sees, without the numbers that the kernel gives."""
+    text = host.cli("exec", name, "--", "cat", "/proc/self/mountinfo").stdout
+    # Ids are those of the slot; overlayfs says uuid=on of an upper that is new.
+    text = re.sub(r",?(uid|gid)=\d+|,uuid=\w+", "", text)
+    return sorted(" ".join(line.split()[3:]) for line in text.splitlines())
+
+
+def posture(host, name):
+    keys = ("Uid", "Gid", "Groups", "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb",
+            "NoNewPrivs", "Seccomp", "Threads")
+    text = host.cli("exec", name, "--", "cat", "/proc/1/status").stdout
+    return {k: v for k, _, v in (line.partition(":\t") for line in text.splitlines())
+            if k in keys}
+
+
+SYSCTLS = ("user/max_user_namespaces", "user/max_inotify_instances",
+           "user/max_inotify_watches")
+
+
+def sysctls(host, name):
+    return [host.cli("exec", name, "--", "cat", f"/proc/sys/{s}").stdout for s in SYSCTLS]
+
+
+def surroundings(host, name):
+    """Everything that CRIU drops, or could."""
+    return {
+        "mounts": mounts(host, name), "init": posture(host, name),
+        "sysctls": sysctls(host, name),
+        "cgroup": host.cli("exec", name, "--", "cat", "/proc/self/cgroup").stdout,
+        "lo": host.cli("exec", name, "--", "cat", "/proc/net/dev").stdout.count("\n"),
+        "meminfo": host.cli("exec", name, "--", "cat", "/proc/meminfo").stdout,
+        "dev": host.cli("exec", name, "--", "ls", "/dev", "/dev/pts").stdout,
+        "unshare": host.cli("exec", name, "--", "unshare", "-U", "true",
+                            check=False).returncode,
+    }
+
+
+def frozen(host):
+    host.cli("create", "ice")
+    session.run(host, "ice", "x = 20")
+    host.cli("exec", "ice", "--", "sh", "-c", "(while :; do date +%N > /workspace/t; "
+             "sleep 0.01; done) >/dev/null 2>&1 &")
+    host.cli("sleep", "--frozen", "ice")
+    equal(states(host)["ice"], "frozen", "a frozen sandbox is called that")
+    path = host.upper("ice") / "workspace/t"
+    before = path.read_text()
+    time.sleep(0.2)
+    equal(path.read_text(), before, "nothing runs in it")
+    equal(session.run(host, "ice", "x + 22"), "42\n", "a cell wakes it and is answered")
+    equal(states(host)["ice"], "running", "then it runs")
+    host.cli("sleep", "--frozen", "ice")
+    equal(host.cli("exec", "ice", "--", "echo", "hi").stdout, "hi\n", "so does a command")
+    host.cli("sleep", "--frozen", "ice")
+    host.kill_gateway()
+    equal(session.run(host, "ice", "x + 1"), "21\n", "also when the gateway was killed")
+    host.cli("sleep", "--frozen", "ice")
+    host.kill()
+    host.start()
+    equal(states(host)["ice"] in ("frozen", "running"), True,
+          "a killed kernelhostd finds it")
+    equal(session.run(host, "ice", "x + 2"), "22\n", "and it wakes")
+    host.cli("sleep", "--frozen", "ice")
+    host.cli("stop", "ice")
+    equal(states(host)["ice"], "stopped", "a frozen one can be stopped")
+    host.cli("start", "ice")
+    host.cli("sleep", "--frozen", "ice")
+    host.cli("rm", "ice")
+
+
+def hibernated(host):
+    _, first = session.begin(host, "den")
+    outside = surroundings(host, "den")
+    before = firsts()
+    host.cli("sleep", "den")
+    equal(states(host)["den"], "hibernated", "a hibernated sandbox is called that")
+    ok(not firsts() and not groups(host), "it has no process and no cgroup")
+    shown = host.json("show", "den")
+    ok(shown["saved"] > 10 << 20, f"its memory is {shown['saved'] >> 20} MiB on the disk")
+    looks, seen = session.look(host, "den")
+    equal((looks, seen), (2, first), "woken by a cell, everything is as it was")
+    ok(set(firsts()) != set(before), "in other processes")
+    session.moves(host, "den", "woken")
+    inside = surroundings(host, "den")
+    for key, value in outside.items():
+        equal(inside[key], value, f"woken, {key} is what a new sandbox has")
+    times = []
+    same = True
+    for i in range(CYCLES):
+        host.cli("sleep", "den")
+        begun = time.monotonic()
+        got = session.look(host, "den")
+        times.append(time.monotonic() - begun)
+        same = same and got == (3 + i, first)
+    equal(same, True, f"{CYCLES} times to sleep and back: every byte is the same")
+    note(f"first answer after waking, median {sorted(times)[len(times) // 2] * 1e3:.0f} ms")
+    session.moves(host, "den", "after that")
+    session.run(host, "den", "half.write('second half'); half.flush()")
+    equal(session.run(host, "den", "open('/workspace/half').read()"),
+          "'first half, second half'\n", "the open file is written on")
+    equal(sysctls(host, "den"), outside["sysctls"], "the limits inside are still there")
+
+
+def connected(host):
+    """A client that stays connected does nothing special."""
+    talk = Talk(host.client("den"))
+    for _ in range(2):
+        host.cli("sleep", "den")
+        cell = talk.send("print('awake', count)")
+        until = time.monotonic() + 30
+        while not (cell.idle and cell.message) and time.monotonic() < until:
+            talk.take(0.2)
+        ok(cell.idle and cell.message and cell.message["content"]["status"] == "ok",
+           "a connected client's cell is answered")
+        ok("awake" in cell.text, cell.text.strip())
+    talk.client.stop_channels()
+
+
+def restarts(host):
+    """The host ends between sleep and waking; so does everything (a reboot)."""
+    looks, first = session.look(host, "den")
+    for how in ("kill the gateway", "kill kernelhostd", "stop the host",
+                "kill everything"):
+        host.cli("sleep", "den")
+        if how == "kill the gateway":
+            host.kill_gateway()
+        elif how == "kill kernelhostd":
+            host.kill()
+            host.start()
+        else:
+            if how == "kill everything":
+                os.kill(host.gateway(), signal.SIGKILL)
+                host.kill()
+                for path in pathlib.Path("/dev/shm").glob("kernelhost-*"):
+                    if path.is_file():
+                        path.unlink()
+            else:
+                host.stop()
+            host.start()
+        equal(states(host)["den"], "hibernated", f"{how}: it is still hibernated")
+        looks += 1
+        equal(session.look(host, "den"), (looks, first), f"{how}: everything is there")
+    session.moves(host, "den", "in the end")
+
+
+def second_kernel(host):
+    host.cli("create", "two")
+    kernels = [host.client("two"), None]
+    kernels[0].execute_interactive("a = 'one'")
+    api = host.cli("exec", "two", "--", "true")
+    equal(api.returncode, 0, "a sandbox with a kernel")
+    kernels[0].stop_channels()
+
+
+def refused(host):
+    host.cli("create", "busy")
+    talk = Talk(host.client("busy"))
+    cell = talk.send("import time; print('on'); time.sleep(4); print('off')")
+    until = time.monotonic() + 20
+    while "on" not in cell.text and time.monotonic() < until:
+        talk.take(0.1)
+    for flag in ((), ("--frozen",)):
+        got = host.cli("sleep", *flag, "busy", check=False)
+        ok(got.returncode == 4 and "a cell runs" in got.stderr and "hint" in got.stderr,
+           got.stderr.strip())
+    while not cell.idle and time.monotonic() < until:
+        talk.take(0.2)
+    ok("off" in cell.text, "the cell goes on to its end")
+    talk.client.stop_channels()
+    got = host.cli("sleep", "nosuch", check=False)
+    equal(got.returncode, 3, got.stderr.strip())
+    host.cli("stop", "busy")
+    got = host.cli("sleep", "busy", check=False)
+    ok(got.returncode == 4 and "kernelhost start" in got.stderr, got.stderr.strip())
+    got = host.cli("wake", "busy", check=False)
+    ok(got.returncode == 4 and "kernelhost start" in got.stderr, got.stderr.strip())
+    host.cli("start", "busy")
+    host.cli("sleep", "busy")
+    host.cli("sleep", "busy")
+    equal(states(host)["busy"], "hibernated", "sleeping twice is no error")
+    host.cli("wake", "busy")
+    equal(states(host)["busy"], "running", "wake wakes")
+    host.cli("sleep", "busy")
+    host.cli("stop", "busy")
+    equal(states(host)["busy"], "stopped", "a hibernated one can be stopped")
+    equal(os.listdir(host.state / "memory"), [], "and its memory is void")
+    host.cli("start", "busy")
+    host.cli("sleep", "busy")
+    host.cli("rm", "busy")
+
+
+def ladder(host):
+    host.cli("create", "lazy")
+    session.run(host, "lazy", "x = 1")
+    text = host.cli("idle", "lazy").stdout
+    equal(text, "freezes after 30s, hibernates after 600s\n", text.strip())
+    equal(host.json("idle", "lazy", "--freeze-after", "1s", "--hibernate-after", "3s"),
+          {"freeze_after": 1, "hibernate_after": 3}, "the ladder can be set")
+    client = host.client("lazy")
+    seen, until = [], time.monotonic() + 15
+    while (not seen or seen[-1] != "hibernated") and time.monotonic() < until:
+        state = states(host)["lazy"]
+        if not seen or seen[-1] != state:
+            seen.append(state)
+        time.sleep(0.1)
+    equal(seen, ["running", "frozen", "hibernated"],
+          "idle it goes down, though a client is connected")
+    client.stop_channels()
+    equal(session.run(host, "lazy", "x"), "1\n", "and comes back")
+    session.run(host, "lazy", "import threading\ndef spin():\n  while go: pass\ngo = True\n"
+                "threading.Thread(target=spin).start()")
+    time.sleep(3)
+    equal(states(host)["lazy"], "running", "who works is not idle")
+    session.run(host, "lazy", "go = False")
+    host.cli("idle", "lazy", "--keep-awake")
+    time.sleep(3)
+    equal(states(host)["lazy"], "running", "who is kept awake does not sleep")
+    got = host.cli("idle", "lazy", "--freeze-after", "soon", check=False)
+    ok(got.returncode == 2 and "30s" in got.stderr, got.stderr.strip())
+    host.stop()
+    host.start()
+    equal(host.json("idle", "lazy"), {"freeze_after": None, "hibernate_after": None},
+          "the ladder outlives the host")
+    host.cli("rm", "lazy")
+
+
+def main():
+    with Host() as host:
+        for part in (frozen, hibernated, connected, restarts, second_kernel, refused,
+                     ladder):
+            part(host)
+        host.cli("rm", "den", "two")
+        ok(settled(host, {}), "nothing is left over")
+        equal(os.listdir(host.state / "memory"), [], "no memory is left over")
+    done()
+
+
+main()
