@@ -57,13 +57,15 @@ output_ready(struct kh_source *source, uint32_t events)
     pump(runner);
 }
 
+/* Between the last look at the socket and the read of a pipe the runner may have sent
+ * a frame and then written what was read: that frame comes first. */
 static void
 pass_outputs(struct kh_runner *runner)
 {
     bool urgent = kh_output_urgent(&runner->out[0]);
 
     urgent = kh_output_urgent(&runner->out[1]) || urgent;
-    if (!urgent || !runner->ops->room(runner->owner))
+    if (!urgent || !runner->ops->room(runner->owner) || !catch_up(runner))
         return;
     kh_output_pass(&runner->out[0], runner->frames);
     kh_output_pass(&runner->out[1], runner->frames);

@@ -5,7 +5,9 @@ Needs no privileges: part of `make check`.
 """
 
 import os
+import shutil
 import struct
+import subprocess
 import time
 
 from init_client import (
@@ -13,7 +15,7 @@ from init_client import (
     READY, REPLY, REQUEST, RESTART, RESTARTED, START, STARTING, STATE, STOP, STREAM,
     eventually, fresh, kinds, lost, run_tests, session_members, status, text,
 )
-from tap import check, equal, ok
+from tap import check, equal, ok, skip
 
 
 def failures():
@@ -155,6 +157,35 @@ publish(f"={runner.stamped}")""")
            and kinds(frames).count("publish") == 3000,
            "wrong stamps lose nothing, but its place")
         equal(parts.lstrip(b"x"), b"abcd", "markers count on behind frames without")
+
+
+def late_looks():
+    """A frame that is sent, and text that is written, between init's last read of the
+    socket and its look at the pipes: strace makes that time long."""
+    if not shutil.which("strace"):
+        skip("late looks", "there is no strace (hint: ./dev test installs it)")
+        return
+    with fresh() as (init, c):
+        c.start()
+        strace = subprocess.Popen(
+            ["strace", "-o", "/dev/null", "-e", "trace=ioctl", "-e",
+             "inject=ioctl:delay_enter=400:when=2+5", "-p", str(init.process.pid)],
+            stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        if "attached" not in strace.stderr.readline():
+            skip("late looks", "strace may not attach (hint: run it as root)")
+            return
+        frames = c.run(1, """
+runner.stamps = True
+for i in range(3000):
+    random.choice((lambda text: out(text.encode()), publish))(f"{i}.")
+    if random.random() < 0.2:
+        time.sleep(random.random() * 0.001)
+""")
+        strace.terminate()
+        strace.communicate(timeout=10)
+        parts = [f.slices[-1].decode() for f in frames if f.kind in (STREAM, PUBLISH)]
+        equal([int(n) for n in "".join(parts).split(".") if n], list(range(3000)),
+              "text and frames keep their order when init looks late")
 
 
 def requests():
@@ -355,6 +386,6 @@ def restarts():
 
 
 run_tests(
-    failures, starts, surroundings, order, stamps, requests, aborts, deaths, interrupts,
-    restarts,
+    failures, starts, surroundings, order, stamps, late_looks, requests, aborts,
+    deaths, interrupts, restarts,
 )
