@@ -149,8 +149,8 @@ kh_kernel_release_held(struct kh_kernel *kernel)
     kh_buf_release(&held);
 }
 
-static void
-give_order(struct kh_kernel *kernel, enum kh_init_type type)
+void
+kh_kernel_order(struct kh_kernel *kernel, enum kh_init_type type)
 {
     struct kh_frame frame = {.type = type, .kernel = kernel->number};
 
@@ -177,18 +177,18 @@ on_joined(void *arg, const struct kh_broker_reply *reply, int *fd)
     (void)fd;
     kernel->ordered = 0;
     if (kernel->life == KH_LIFE_STARTING || kernel->life == KH_LIFE_RESTARTING)
-        give_order(kernel, type);
+        kh_kernel_order(kernel, type);
 }
 
 /* A start or a restart, once a warm runner waits in init for it. */
 static void
 order(struct kh_kernel *kernel, enum kh_init_type type)
 {
-    if (kernel->ordered)
-        return; /* what was asked for first starts it as well */
+    if (kernel->ordered || kh_kernel_recover_waits(kernel))
+        return; /* what was asked for first starts it as well; or recover.c does */
     if (strcmp(kernel->language, "python") != 0 ||
         kh_sandbox_take_joined(kernel->sandbox)) {
-        give_order(kernel, type);
+        kh_kernel_order(kernel, type);
         return;
     }
     kernel->ordered = type;
@@ -403,10 +403,13 @@ send_again(struct kh_kernel *kernel, uint64_t accepted)
 void
 kh_kernel_up(struct kh_kernel *kernel, const struct kh_kernel_held *held)
 {
-    bool idle = kernel->life == KH_LIFE_STOPPED || kernel->life == KH_LIFE_WAKING;
+    bool asked = kh_buf_len(&kernel->held) || kernel->life == KH_LIFE_RESTARTING ||
+                 kernel->life == KH_LIFE_WAKING;
+    bool idle;
 
     if (kernel->recovery.known && kh_kernel_recover_up(kernel, held))
         return;
+    idle = kernel->life == KH_LIFE_STOPPED || kernel->life == KH_LIFE_WAKING;
     if (held && idle) {
         adopt(kernel, held);
     } else if (held) {
@@ -417,6 +420,8 @@ kh_kernel_up(struct kh_kernel *kernel, const struct kh_kernel_held *held)
         if (!idle)
             kh_kernel_step(kernel, KH_LIFE_EV_DOWN, "the kernel is gone");
         kh_kernel_step(kernel, KH_LIFE_EV_UP, NULL);
+        if (idle && asked) /* an earlier gateway's order did not get there */
+            kh_kernel_start(kernel);
     }
 }
 

@@ -164,6 +164,10 @@ void kh_kernel_recover_look(struct kh_kernel *kernel);
 /* The link is up, as kh_kernel_up. True when that is all there is to do. */
 bool kh_kernel_recover_up(struct kh_kernel *kernel, const struct kh_kernel_held *held);
 
+/* True while nothing may be sent to init: whether it knows the kernel is not known
+ * yet, or a restart comes first. What is asked meanwhile is kept. */
+bool kh_kernel_recover_waits(const struct kh_kernel *kernel);
+
 /* Its sandbox's init is asked to start it; and the entry that tells of a new
  * incarnation is being taken. */
 void kh_kernel_note_spawn(struct kh_kernel *kernel);
@@ -212,8 +216,9 @@ void kh_route(struct kh_kernel *kernel, enum kh_channel channel,
               const struct kh_wire *wire, const struct kh_route_mark *from);
 
 /* kernel.c: init sends the journal behind entry SEQ from now on; what waited here
- * goes to it. */
+ * goes to it; a start or a restart, and then what waited for that. */
 void kh_kernel_attach(struct kh_kernel *kernel);
+void kh_kernel_order(struct kh_kernel *kernel, enum kh_init_type type);
 void kh_kernel_release_held(struct kh_kernel *kernel);
 
 /* connect.c */

@@ -33,11 +33,12 @@ life_before(const struct kh_ledger_kernel *note, uint64_t first)
     return note->life[0].began < first ? &note->life[0] : &note->life[1];
 }
 
+/* Before entry FIRST of the journal of an init that was asked for the kernel. */
 static enum kh_life
 state_of(const struct kh_ledger_life *life, uint64_t first)
 {
     if (!life->began)
-        return KH_LIFE_STOPPED;
+        return KH_LIFE_STARTING;
     if (life->died && life->died < first)
         return KH_LIFE_DEAD;
     return life->ready && life->ready < first ? KH_LIFE_READY : KH_LIFE_STARTING;
@@ -157,6 +158,10 @@ begin(struct kh_kernel *kernel)
     if (kernel->note->ending) {
         kernel->life = KH_LIFE_STARTING;
         kh_kernel_stop(kernel);
+        return;
+    }
+    if (kernel->life == KH_LIFE_RESTARTING) { /* somebody asked for it meanwhile */
+        kh_kernel_order(kernel, KH_INIT_KERNEL_RESTART);
         return;
     }
     if (kernel->life == KH_LIFE_READY && !kh_buf_len(&kernel->info))
@@ -281,6 +286,16 @@ kh_kernel_resume(struct kh_kernel *kernel, struct kh_sink *sink, uint64_t *ret_n
     kh_kernel_listen(kernel, sink);
     kh_kernel_recover_look(kernel);
     return 0;
+}
+
+bool
+kh_kernel_recover_waits(const struct kh_kernel *kernel)
+{
+    const struct kh_recovery *recovery = &kernel->recovery;
+
+    return recovery->known && !recovery->stopped &&
+           (!recovery->welcomed ||
+            (recovery->closed && kernel->life == KH_LIFE_RESTARTING));
 }
 
 bool

@@ -31,7 +31,9 @@ pass_on(struct kh_kernel *kernel, struct kh_request *request,
 
     if (action == KH_LIFE_REFUSE)
         return kh_fail(err, ECANCELED, "the kernel is dead (hint: restart it)");
-    if (action != KH_LIFE_SEND || kernel->ordered)
+    /* Behind what waits already: init takes no id below the highest it has seen. */
+    if (action != KH_LIFE_SEND || kernel->ordered || kh_buf_len(&kernel->held) ||
+        kh_kernel_recover_waits(kernel))
         return hold_frame(kernel, frame, err);
     r = kh_sandbox_send(kernel->sandbox, frame, err);
     if (r == -ENOTCONN) /* the link was lost just now and is made again */

@@ -11,6 +11,7 @@ import time
 
 from host import DAEMON, TMP, Host
 from outlive import all_is_known, firsts, groups, settled, states, value
+from talk import Talk
 from tap import done, equal, note, ok
 
 
@@ -58,6 +59,26 @@ def restarted(host):
     line.communicate(timeout=30)
     equal(value(host, "two", "late"), "2", "a cell that ran meanwhile goes on")
     ok(time.monotonic() - begun > 1.4, "to its end")
+
+
+def restarted_kernel(host):
+    """A client asks for a restart while the new gateway still waits for another one,
+    which went unnoticed together with the old gateway."""
+    one, other = (Talk(host.client("one")) for _ in range(2))
+    one.execute("n = 1")
+    pid = host.gateway()
+    os.kill(pid, signal.SIGSTOP)
+    other.close()
+    os.kill(pid, signal.SIGKILL)
+    while host.gateway() == pid:
+        time.sleep(0.005)
+    asked = one.request("shutdown_request", {"restart": True}, "control")
+    one.until(lambda: asked.message, 20)
+    cell = one.execute("n", timeout=20)
+    equal(cell.reply.get("ename"), "NameError",
+          "a restart asked of a gateway that is just there is made")
+    equal(one.execute("1 + 1", timeout=20).value, "2", "and the kernel goes on")
+    one.close()
 
 
 def killed_in_restart(host):
@@ -139,6 +160,7 @@ def main():
         host.cli("create", "one")
         host.cli("create", "two")
         restarted(host)
+        restarted_kernel(host)
         killed_in_restart(host)
         upgraded(host)
         hung_up(host)
