@@ -221,13 +221,13 @@ def floods():
         before = g.memory()
         client = g.open("POST", "/v1/sandboxes/journal/run", {"code": "1"})
         ok(wait_for(lambda: asked(g, "journal", REQUEST))
-           and g.inits["journal"].closed.wait(30),
+           and g.inits["journal"].closed.wait(120),
            "a journal that ignores its limit breaks the link")
         ok(SANITIZED or g.memory() - before < 400, "memory stays bounded")
         client.close()
         g.create("output", Output)
         client = g.open("POST", "/v1/sandboxes/output/exec", {"argv": ["x"]})
-        ok(wait_for(lambda: "output" in g.inits) and g.inits["output"].closed.wait(30),
+        ok(wait_for(lambda: "output" in g.inits) and g.inits["output"].closed.wait(120),
            "output that ignores its window breaks the link")
         client.close()
         ok(g.fine(), "another sandbox works")

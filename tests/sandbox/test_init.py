@@ -146,7 +146,7 @@ publish(f"={runner.stamped}")""")
         last = parts.pop()
         numbers = [int(n) for n in "".join(parts).split(".") if n]
         equal(numbers, list(range(6000)), "text and stamped frames keep their order")
-        ok(int(last[1:]) > 1000, f"{last[1:]} frames were stamped")
+        ok(int(last[1:]) > 100, f"{last[1:]} frames were stamped")
         frames = c.run(2, "runner.stamps = True\nfor i in range(3000):\n"
                        "    runner.stamp = lambda: (1, 2**64 - 1, time.monotonic_ns())"
                        "[i % 3]\n    out(b'x')\n    publish('p')")

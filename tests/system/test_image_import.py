@@ -345,7 +345,7 @@ def main():
         got = host.cli("image", "import", big, "Bad/Name", check=False)
         ok(got.returncode == 2 and "image name" in got.stderr, "a bad name")
         names = [i["name"] for i in host.json("image", "ls")]
-        host.cli("image", "rm", *names)
+        host.cli("image", "rm", *names, timeout=600)  # some 100,000 files
         equal(os.listdir(host.state / "layers"), [],
               "without images there are no layers")
     note(f"removed {len(names)} images")
