@@ -23,9 +23,10 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parent / "sandbox"),
                 str(HERE.parent / "system")]
 
-from host import Host  # noqa: E402
 from interpreters import image_root  # noqa: E402
-from kernels import PROGRAMS, Ipykernel, Kernelhost, Null, pss, settle  # noqa: E402
+from kernels import (  # noqa: E402
+    PROGRAMS, Ipykernel, Kernelhost, Null, Pool, pss, settle,
+)
 
 DISPLAYS = ("from IPython.display import display\n"
             "for n in range(1000): display({'text/plain': str(n)}, raw=True)")
@@ -58,6 +59,9 @@ MEASURES = [
     ("large", "one print of 50 MB", "output", LARGE, (7, 2), "kernelhost ipykernel"),
 ]
 PIPELINES = (500, 2000)
+CODES = (("", "1+1"), ("_pandas", "import pandas"))
+# where sandboxes come from, in words, spares
+KINDS = [("zygote", "from the zygote", 0), ("spare", "from a spare", 100)]
 
 
 class Bench:
@@ -173,37 +177,71 @@ def memory(bench, kernel, files):
                   [pss(pids) / 2**20 for pids in kernel.pids()], "MB")
 
 
-def beginnings(bench, host, ipykernel):
-    """From nothing to the first reply."""
-    socket = str(host.state / "run/api.sock")
-    for suffix, code in (("", "1+1"), ("_pandas", "import pandas")):
-        count = bench.count(20, 3)
-        what = f"first reply of `{code}`"
-        if bench.wanted("create" + suffix):
-            answer = call("life", "create", count, code, socket)
-            bench.add("create" + suffix, f"create, {what}", "kernelhost",
-                      milliseconds(answer), "ms")
+def launches(bench, ipykernel):
+    """What ipykernel takes from nothing to the first reply, by code."""
+    found = {}
+    for suffix, code in CODES:
+        if any(bench.wanted(f"create_{kind}{suffix}") for kind, _, _ in KINDS):
             path = ipykernel.connection_file("launch")
-            answer = call("client", "launch", bench.count(10, 2), code, path,
-                          *ipykernel.command(path))
-            bench.add("create" + suffix, f"create, {what}", "ipykernel",
-                      milliseconds(answer), "ms")
-        if bench.wanted("connect" + suffix):
-            answer = call("life", "connect", count, code, socket)
-            bench.add("connect" + suffix, f"create, connect, {what} over ZeroMQ",
-                      "kernelhost", milliseconds(answer), "ms")
+            found[code] = milliseconds(
+                call("client", "launch", bench.count(20, 2), code, path,
+                     *ipykernel.command(path)))
+    return found
+
+
+def made(bench, host, kind, words, launched):
+    """One sandbox after the other, each to its first reply."""
+    socket = str(host.state / "run/api.sock")
+    for suffix, code in CODES:
+        count = bench.count(50, 5)
+        for how, measure in (("create", "create"), ("connect", "create, connect")):
+            name = f"{how}_{kind}{suffix}"
+            if not bench.wanted(name):
+                continue
+            host.full()
+            text = f"{measure} {words}, first reply of `{code}`"
+            text += " over ZeroMQ" if how == "connect" else ""
+            answer = call("life", how, count, code, socket)
+            bench.add(name, text, "kernelhost", milliseconds(answer), "ms")
+            if how == "create" and code in launched:
+                bench.add(name, text, "ipykernel", launched[code], "ms")
+
+
+def burst(bench, host, kind, words):
+    """Many at once."""
+    if bench.wanted(f"burst_{kind}"):
+        host.full()
+        answer = call("life", "burst", bench.count(100, 20), "1+1",
+                      str(host.state / "run/api.sock"))
+        bench.add(f"burst_{kind}", f"{len(answer['us'])} creates at once {words}, each "
+                  "to its first reply", "kernelhost", milliseconds(answer), "ms")
+
+
+def restarts(bench, host):
     if bench.wanted("restart"):
         host.cli("create", "again")
         host.cli("run", "again", "-c", "1+1")
-        answer = call("life", "restart", bench.count(20, 3), "1+1", socket, "again",
+        answer = call("life", "restart", bench.count(50, 5), "1+1",
+                      str(host.state / "run/api.sock"), "again",
                       Kernelhost(host).kernel_of("again"))
         bench.add("restart", "restart, first reply of `1+1`", "kernelhost",
                   milliseconds(answer), "ms")
         host.cli("rm", "again")
-    if bench.wanted("burst"):
-        answer = call("life", "burst", bench.count(100, 20), "1+1", socket)
-        bench.add("burst", f"{len(answer['us'])} creates at once, each to its first "
-                  "reply", "kernelhost", milliseconds(answer), "ms")
+
+
+def beginnings(bench, ipykernel):
+    """From nothing to the first reply, pandas imported already."""
+    launched = launches(bench, ipykernel)
+    for kind, words, spares in KINDS:
+        names = [f"{how}_{kind}{suffix}" for how in ("create", "connect")
+                 for suffix, _ in CODES] + [f"burst_{kind}"]
+        names += ["restart"] if kind == "zygote" else []
+        if any(map(bench.wanted, names)):
+            with Pool(kind, bench.count(spares, spares // 5)) as host:
+                made(bench, host, kind, words, launched)
+                burst(bench, host, kind, words)
+                if kind == "zygote":
+                    restarts(bench, host)
 
 
 def machine():
@@ -228,12 +266,12 @@ def main():
     bench = Bench(parser.parse_args())
     facts = machine()
     root = image_root("peer")
-    with Host() as host:
-        ipykernel = Ipykernel(root)
+    ipykernel = Ipykernel(root)
+    with Pool("cells", 0) as host:
         kernels = [Kernelhost(host), ipykernel, Null(os.environ["KH_TMP"])]
         cells(bench, kernels)
         together(bench, kernels)
-        beginnings(bench, host, ipykernel)
+    beginnings(bench, ipykernel)
     facts["load_after"] = os.getloadavg()[0]
     result = {"machine": facts, "quick": bench.options.quick, "figures": bench.results}
     if bench.options.out:

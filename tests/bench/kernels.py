@@ -16,7 +16,9 @@ import subprocess
 import time
 
 import api
+from host import Host
 
+PRELOAD = "numpy,pandas,matplotlib.pyplot"
 PROGRAMS = pathlib.Path(os.environ["KH_BUILDDIR"]) / "tests/bench"
 
 
@@ -87,6 +89,27 @@ class Ipykernel(Peer):
         return ["chroot", str(self.root), "env", "-i", "HOME=/tmp/home",
                 "PATH=/usr/local/bin:/usr/bin:/bin", "LANG=C.UTF-8", "python3", "-m",
                 "ipykernel_launcher", "-f", inside]
+
+
+class Pool(Host):
+    """A private host whose zygotes have imported what they do by default, with so many
+    sandboxes made ahead."""
+
+    def __init__(self, name, spares):
+        super().__init__(name, preload=PRELOAD, spares=spares)
+
+    def full(self, timeout=120):
+        """Waits until all spares are there."""
+        end = time.monotonic() + timeout
+        while True:
+            made = {p.name for p in (self.state / "sandboxes").iterdir()}
+            named = {p.parent.name for p in (self.state / "sandboxes").glob("*/record")}
+            if len(made - named) == self.spares:
+                break
+            if time.monotonic() > end:
+                raise RuntimeError(f"{len(made - named)} of {self.spares} spares")
+            time.sleep(0.05)
+        time.sleep(0.3)  # the last one's runner
 
 
 class Kernelhost:
