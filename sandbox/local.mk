@@ -122,6 +122,7 @@ dist_runnerpackage_DATA = \
 	sandbox/runner/python/kernelhost_runner/origin.py \
 	sandbox/runner/python/kernelhost_runner/packing.py \
 	sandbox/runner/python/kernelhost_runner/requests.py \
+	sandbox/runner/python/kernelhost_runner/reseed.py \
 	sandbox/runner/python/kernelhost_runner/runner.py \
 	sandbox/runner/python/kernelhost_runner/serve.py \
 	sandbox/runner/python/kernelhost_runner/shell.py \

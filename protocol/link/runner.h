@@ -32,6 +32,8 @@ enum kh_runner_type {
                                objects), then buffers. One shell request at a
                                time; control requests at any moment. */
     KH_RUNNER_SHUTDOWN = 3, /* finish and exit 0; killed after a grace period */
+    KH_RUNNER_RESEED = 4,   /* slice 0: 64 bytes. It is a copy (its sandbox was
+                               forked): what draws random numbers begins anew */
 
     /* runner -> init */
     KH_RUNNER_READY = 16,   /* slice 0: content of kernel_info_reply (JSON) */

@@ -1,6 +1,8 @@
 #include "sandbox/init/kernels.h"
 
+#include "base/fd.h"
 #include "base/mem.h"
+#include "protocol/link/runner.h"
 #include "sandbox/init/session.h"
 
 static struct kh_kernel *slots[KH_KERNELS_MAX + 1];
@@ -68,4 +70,22 @@ kh_kernels_kill_all(void)
     while ((kernel = kh_kernels_after(kernel ? kernel->number : 0)))
         if (kernel->runner.pid)
             kh_session_kill(kernel->runner.pid, kernel->runner.ended);
+}
+
+void
+kh_kernels_reseed(void)
+{
+    struct kh_kernel *kernel = NULL;
+
+    while ((kernel = kh_kernels_after(kernel ? kernel->number : 0))) {
+        char bytes[64];
+        struct kh_frame frame = {
+            .type = KH_RUNNER_RESEED, .count = 1, .slice = {{bytes, sizeof(bytes)}}};
+        struct kh_buf buf = KH_BUF_INIT;
+
+        kh_random(bytes, sizeof(bytes));
+        kh_frame_encode(&frame, &buf, NULL);
+        kh_runner_send(&kernel->runner, &buf);
+        kh_buf_release(&buf);
+    }
 }

@@ -117,12 +117,14 @@ signals_ready(struct kh_source *source, uint32_t events)
     while (read(source->fd, &info, sizeof(info)) == (ssize_t)sizeof(info))
         if (info.ssi_signo == SIGTERM)
             stopping = true;
+        else if (info.ssi_signo == SIGUSR1)
+            kh_kernels_reseed();
     reap_again = true;
 }
 
 /* All signals are blocked and read from a descriptor; a child gets the defaults
  * back. SIGTERM (inside a sandbox only the host can send it) ends init and all
- * that it started. */
+ * that it started; SIGUSR1 says that the sandbox is a copy of another. */
 static int
 open_signals(struct kh_error *err)
 {
@@ -136,6 +138,7 @@ open_signals(struct kh_error *err)
     sigemptyset(&set);
     sigaddset(&set, SIGCHLD);
     sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGUSR1);
     fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     if (fd < 0)
         return kh_fail_errno(err, "cannot make a signal descriptor");

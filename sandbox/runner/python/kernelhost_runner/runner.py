@@ -29,6 +29,7 @@ from .inbox import Inbox, Selector
 from .interrupt import Interrupts
 from .link import Link
 from .origin import Origin, inherit_in_threads
+from .reseed import reseed
 from .stream import Output, OutStream, flush_before_processes
 
 FD = 3  # KH_RUNNER_FD
@@ -178,6 +179,8 @@ class Runner:
     def _dispatch(self, received, here):
         if received.type == frame.SHUTDOWN:
             self._shut_down()
+        if received.type == frame.RESEED:
+            reseed(received.slices[0])
         if received.type != frame.REQUEST:
             return False
         shell = not received.flags & frame.REQUEST_CONTROL

@@ -16,6 +16,7 @@ import sys
 import time
 
 from kernelhost_runner import frame
+from kernelhost_runner.reseed import reseed
 
 from .preload import rehearse
 
@@ -176,8 +177,7 @@ def _be(runner, environment):
             os.environ[name] = value
     if "TZ" in environment:
         time.tzset()
-    if "numpy.random" in sys.modules:
-        sys.modules["numpy.random"].seed()
+    reseed(os.urandom(64))
     shell = runner.application.kernel.shell
     shell.init_environment()
     shell.starting_dir = os.getcwd()
