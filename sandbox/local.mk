@@ -50,7 +50,7 @@ libhost_a_SOURCES = \
 	sandbox/host/admission.c sandbox/host/admission.h \
 	sandbox/host/boxes.c sandbox/host/boxes.h \
 	sandbox/host/broker.c sandbox/host/broker.h sandbox/host/broker_own.h \
-	sandbox/host/broker_serve.c \
+	sandbox/host/broker_serve.c sandbox/host/broker_sleep.c \
 	sandbox/host/cgroup.c sandbox/host/cgroup.h sandbox/host/cgroup_own.h \
 	sandbox/host/cgroup_freeze.c sandbox/host/cgroup_limit.c \
 	sandbox/host/cgroup_find.c sandbox/host/cgroup_find.h \

@@ -19,7 +19,7 @@
 
 #define CONNECT_TRIES   60
 #define CONNECT_WAIT_MS 50
-#define WELCOME_MS      10000
+#define WELCOME_MS      5000
 
 void
 kh_sandbox_wait_for(struct kh_waiter **list, kh_sandbox_fn *fn, void *arg)
@@ -179,6 +179,14 @@ kh_sandbox_link_to(struct kh_sandbox *sandbox)
 }
 
 static void
+on_roused(void *arg, const struct kh_broker_reply *reply, int *fd)
+{
+    (void)arg;
+    (void)reply;
+    (void)fd;
+}
+
+static void
 on_timer(void *arg)
 {
     struct kh_sandbox *sandbox = arg;
@@ -187,6 +195,12 @@ on_timer(void *arg)
     if (sandbox->phase == KH_PHASE_CONNECTING) {
         kh_broker_call_name(sandbox->gateway->broker, KH_BROKER_CONNECT,
                             sandbox->record.name, on_connected, sandbox);
+    } else if (sandbox->phase == KH_PHASE_GREETING && !sandbox->doze.roused) {
+        /* It may stand still for a reason that we have not heard of. */
+        sandbox->doze.roused = true;
+        kh_broker_call_name(sandbox->gateway->broker, KH_BROKER_WAKE,
+                            sandbox->record.name, on_roused, sandbox);
+        kh_timer_start(sandbox->timer, WELCOME_MS, 0);
     } else if (sandbox->phase == KH_PHASE_GREETING || sandbox->unwelcomed) {
         kh_fail(&err, EBUSY, "sandbox '%s' is broken: its init does not answer",
                 sandbox->record.name);
@@ -200,6 +214,7 @@ come_up(struct kh_sandbox *sandbox)
     struct kh_kernel *kernel;
 
     sandbox->phase = KH_PHASE_UP;
+    sandbox->doze.roused = false;
     kh_doze_touch(sandbox);
     for (kernel = sandbox->kernels; kernel; kernel = kh_kernel_next(kernel))
         kh_kernel_up(kernel, NULL);

@@ -36,6 +36,7 @@ struct kh_doze {
     uint64_t active;        /* when something was wanted of it last */
     bool thawing;           /* kernelhostd was asked to let it go on */
     bool busy;              /* kernelhostd was asked something for the ladder */
+    bool roused;            /* as it did not answer HELLO */
     bool wanted;            /* something waits for it to be back */
     uint64_t looked;        /* when its processor time was read last; 0: not */
     uint64_t cpu_usec;      /* and what it was */
@@ -69,10 +70,10 @@ void kh_sandbox_fail(struct kh_sandbox *sandbox, enum kh_sandbox_phase phase,
                      const struct kh_error *why);
 void kh_sandbox_link_to(struct kh_sandbox *sandbox);
 
-/* sandbox_sleep.c: begin and end of struct kh_doze; something is wanted of it now; when to
- * look for idleness next is to be seen again;
- * init has closed the link that was to be closed; a frame that cannot be sent now is
- * kept (-ENOTCONN: it is not asleep); what was kept goes out with the new link. */
+/* sandbox_sleep.c: begin and end of struct kh_doze; something is wanted of it now; when
+ * to look for idleness next is to be seen again; init has closed the link that was to
+ * be closed; a frame that cannot be sent now is kept (-ENOTCONN: it is not asleep);
+ * what was kept goes out with the new link. */
 void kh_doze_init(struct kh_sandbox *sandbox);
 void kh_doze_release(struct kh_sandbox *sandbox);
 void kh_doze_touch(struct kh_sandbox *sandbox);

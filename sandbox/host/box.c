@@ -186,6 +186,7 @@ forget_memory(struct kh_host *host, struct kh_box *box, struct kh_error *err)
 void
 kh_box_catch_up(struct kh_box *box)
 {
+    struct kh_box_waiter *waiters = STEAL_PTR(box->waiters), *next;
     enum kh_box_later later = box->later;
     struct kh_error err = {0};
 
@@ -195,6 +196,21 @@ kh_box_catch_up(struct kh_box *box)
     else if (later != KH_LATER_NOTHING &&
              kh_box_stop(box->host, box, later == KH_LATER_REMOVE, &err) < 0)
         box->host->box_ended(box->host, box, 0, &err);
+    for (; waiters; waiters = next) {
+        next = waiters->next;
+        waiters->settled(waiters);
+    }
+}
+
+void
+kh_box_wait(struct kh_box *box, struct kh_box_waiter *waiter)
+{
+    struct kh_box_waiter **at = &box->waiters;
+
+    while (*at)
+        at = &(*at)->next;
+    waiter->next = NULL;
+    *at = waiter;
 }
 
 void
@@ -269,6 +285,10 @@ kh_box_init_ended(struct kh_process *process, int status)
     box->frozen = false;
     box->phase = KH_BOX_STOPPED;
     box->record.state = KH_SANDBOX_STOPPED;
+    if (box->later == KH_LATER_REMOVE)
+        box->remove = true; /* it was SAVING */
+    box->later = KH_LATER_NOTHING;
+    kh_box_catch_up(box);
     if (box->remove) {
         box->remove = false;
         r = begin_removal(host, box, &failed);

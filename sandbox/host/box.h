@@ -53,6 +53,12 @@ enum kh_box_later {
     KH_LATER_REMOVE,
 };
 
+/* Waits for the end of SAVING or WAKING; embedded in its owner. */
+struct kh_box_waiter {
+    struct kh_box_waiter *next;
+    void (*settled)(struct kh_box_waiter *waiter);
+};
+
 struct kh_box {
     struct kh_host *host;
     uint64_t number; /* in the host's boxes */
@@ -77,8 +83,9 @@ struct kh_box {
     struct kh_hibernate *hibernate;
     struct kh_wake *wake;
     enum kh_box_later later;
-    uint64_t saved;    /* bytes of its memory on the disk; HIBERNATED */
-    char problem[256]; /* why it could not hibernate or wake last; "" */
+    struct kh_box_waiter *waiters; /* in the order in which they came */
+    uint64_t saved;                /* bytes of its memory on the disk; HIBERNATED */
+    char problem[256];             /* why it could not hibernate or wake last; "" */
 };
 
 /* Makes a disk for NAME, starts it and writes its record. Nothing is left on failure,
@@ -107,6 +114,17 @@ int kh_box_start(struct kh_host *host, struct kh_box *box, struct kh_error *err)
 /* Begin to stop, and with REMOVE also to delete. */
 int kh_box_stop(struct kh_host *host, struct kh_box *box, bool remove,
                 struct kh_error *err);
+
+/* Its processes are on the disk, or on their way there or back. */
+static inline bool
+kh_box_sleeps(const struct kh_box *box)
+{
+    return box->phase == KH_BOX_SAVING || box->phase == KH_BOX_HIBERNATED ||
+           box->phase == KH_BOX_WAKING;
+}
+
+/* WAITER->settled is called when it is neither SAVING nor WAKING any more. */
+void kh_box_wait(struct kh_box *box, struct kh_box_waiter *waiter);
 
 /* The host ends: what runs is stopped, what is hibernated stays. */
 void kh_box_end(struct kh_box *box);

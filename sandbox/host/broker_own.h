@@ -4,6 +4,7 @@
 #ifndef KH_HOST_BROKER_OWN_H
 #define KH_HOST_BROKER_OWN_H
 
+#include "sandbox/host/box.h"
 #include "sandbox/host/broker.h"
 
 /* A handler fills the reply and returns 0, returns an error in reply->error, or
@@ -28,5 +29,31 @@ int kh_broker_answer(struct kh_broker *broker, const struct kh_broker_reply *rep
 /* Fills in what is known of BOX. */
 void kh_broker_describe(struct kh_broker *broker, const struct kh_box *box,
                         struct kh_broker_reply *reply);
+
+struct kh_box *kh_broker_find(struct kh_broker *broker,
+                              const struct kh_broker_request *q, struct kh_error *err);
+
+/* The gateway's next step would be CONNECT; it takes it if this gives none. */
+void kh_broker_pass_stream(struct kh_box *box, int *ret_pass);
+
+/* A request that is answered later. */
+struct kh_broker_waiting {
+    struct kh_broker *broker;
+    struct kh_box *box;
+    uint64_t generation, serial;
+    uint32_t type;
+    struct kh_box_waiter waiter;
+};
+
+/* broker_sleep.c */
+int kh_broker_serve_freeze(struct kh_broker *broker, const struct kh_broker_request *q,
+                           struct kh_broker_reply *reply, int *ret_pass);
+int kh_broker_serve_hibernate(struct kh_broker *broker,
+                              const struct kh_broker_request *q,
+                              struct kh_broker_reply *reply, int *ret_pass);
+int kh_broker_serve_wake(struct kh_broker *broker, const struct kh_broker_request *q,
+                         struct kh_broker_reply *reply, int *ret_pass);
+int kh_broker_serve_ladder(struct kh_broker *broker, const struct kh_broker_request *q,
+                           struct kh_broker_reply *reply, int *ret_pass);
 
 #endif

@@ -4,12 +4,9 @@
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "base/clean.h"
 #include "sandbox/host/broker_own.h"
-#include "sandbox/host/hibernate.h"
 #include "sandbox/host/image.h"
 #include "sandbox/host/join.h"
-#include "sandbox/host/wake.h"
 
 static uint32_t
 state_of(const struct kh_box *box)
@@ -49,8 +46,8 @@ kh_broker_describe(struct kh_broker *broker, const struct kh_box *box,
 }
 
 /* The gateway's next step would be CONNECT; it takes it if this gives none. */
-static void
-pass_stream(struct kh_box *box, int *ret_pass)
+void
+kh_broker_pass_stream(struct kh_box *box, int *ret_pass)
 {
     struct kh_error err = {0};
     int stream = kh_box_connect(box, &err);
@@ -61,8 +58,9 @@ pass_stream(struct kh_box *box, int *ret_pass)
         *ret_pass = stream;
 }
 
-static struct kh_box *
-find(struct kh_broker *broker, const struct kh_broker_request *q, struct kh_error *err)
+struct kh_box *
+kh_broker_find(struct kh_broker *broker, const struct kh_broker_request *q,
+               struct kh_error *err)
 {
     struct kh_box *box = kh_box_find(broker->host, q->name);
 
@@ -89,18 +87,10 @@ serve_hello(struct kh_broker *broker, const struct kh_broker_request *q,
     return 0;
 }
 
-/* A request that is answered when a runner has joined, or could not. */
-struct waiting {
-    struct kh_broker *broker;
-    struct kh_box *box;
-    uint64_t generation, serial;
-    uint32_t type;
-};
-
 static void
 joined(void *owner, const struct kh_error *failed)
 {
-    struct waiting *w = owner;
+    struct kh_broker_waiting *w = owner;
     struct kh_broker *broker = w->broker;
     struct kh_broker_reply reply = {
         .magic = KH_BROKER_MAGIC, .type = w->type, .serial = w->serial};
@@ -111,7 +101,7 @@ joined(void *owner, const struct kh_error *failed)
         if (w->type == KH_BROKER_JOIN)
             reply.error = *failed;
         else
-            pass_stream(w->box, &pass);
+            kh_broker_pass_stream(w->box, &pass);
         reply.arg = failed->code ? 0 : KH_BROKER_WARM;
         kh_broker_describe(broker, w->box, &reply);
         /* A socket that fails is seen by the loop. */
@@ -124,10 +114,11 @@ static int
 join(struct kh_broker *broker, const struct kh_broker_request *q, struct kh_box *box,
      struct kh_error *err)
 {
-    struct waiting *w = kh_xcalloc(1, sizeof(*w));
+    struct kh_broker_waiting *w = kh_xcalloc(1, sizeof(*w));
     int r;
 
-    *w = (struct waiting){broker, box, broker->generation, q->serial, q->type};
+    *w =
+        (struct kh_broker_waiting){broker, box, broker->generation, q->serial, q->type};
     r = kh_join_begin(box, joined, w, err);
     if (r < 0)
         free(w);
@@ -144,7 +135,7 @@ started(struct kh_broker *broker, const struct kh_broker_request *q, struct kh_b
         return KH_BROKER_LATER;
     box->warm = false;
     kh_broker_describe(broker, box, reply);
-    pass_stream(box, ret_pass);
+    kh_broker_pass_stream(box, ret_pass);
     return 0;
 }
 
@@ -152,7 +143,7 @@ static int
 serve_join(struct kh_broker *broker, const struct kh_broker_request *q,
            struct kh_broker_reply *reply, int *ret_pass)
 {
-    struct kh_box *box = find(broker, q, &reply->error);
+    struct kh_box *box = kh_broker_find(broker, q, &reply->error);
 
     (void)ret_pass;
     if (!box)
@@ -187,18 +178,15 @@ serve_create(struct kh_broker *broker, const struct kh_broker_request *q,
     return started(broker, q, box, reply, ret_pass);
 }
 
-static int serve_wake(struct kh_broker *broker, const struct kh_broker_request *q,
-                      struct kh_broker_reply *reply, int *ret_pass);
-
 static int
 serve_start(struct kh_broker *broker, const struct kh_broker_request *q,
             struct kh_broker_reply *reply, int *ret_pass)
 {
-    struct kh_box *box = find(broker, q, &reply->error);
+    struct kh_box *box = kh_broker_find(broker, q, &reply->error);
     int r;
 
-    if (box && (box->frozen || box->phase == KH_BOX_HIBERNATED))
-        return serve_wake(broker, q, reply, ret_pass);
+    if (box && (box->frozen || kh_box_sleeps(box)))
+        return kh_broker_serve_wake(broker, q, reply, ret_pass);
     r = box ? kh_box_start(broker->host, box, &reply->error) : -ENOENT;
 
     if (r < 0)
@@ -213,7 +201,7 @@ static int
 serve_end(struct kh_broker *broker, const struct kh_broker_request *q,
           struct kh_broker_reply *reply, int *ret_pass)
 {
-    struct kh_box *box = find(broker, q, &reply->error);
+    struct kh_box *box = kh_broker_find(broker, q, &reply->error);
     int r;
 
     (void)ret_pass;
@@ -233,119 +221,15 @@ serve_end(struct kh_broker *broker, const struct kh_broker_request *q,
 }
 
 static int
-serve_freeze(struct kh_broker *broker, const struct kh_broker_request *q,
-             struct kh_broker_reply *reply, int *ret_pass)
-{
-    struct kh_box *box = find(broker, q, &reply->error);
-    int r = box ? kh_box_freeze(box, true, &reply->error) : -ENOENT;
-
-    (void)ret_pass;
-    if (r == 0)
-        kh_broker_describe(broker, box, reply);
-    return r;
-}
-
-/* What went to sleep, or came back: the answer to HIBERNATE, WAKE and START. */
-static void
-moved(void *owner, const struct kh_error *failed)
-{
-    struct waiting *w = owner;
-    struct kh_broker_reply reply = {.magic = KH_BROKER_MAGIC,
-                                    .type = w->type,
-                                    .serial = w->serial,
-                                    .error = *failed};
-    AUTO_FD int pass = -1;
-
-    kh_log(KH_LOG_INFO, "sandbox %s name=%s pid=%d",
-           failed->code                     ? "did not move"
-           : w->type == KH_BROKER_HIBERNATE ? "hibernated"
-                                            : "woken",
-           w->box->record.name, (int)w->box->process.pid);
-    if (w->generation == w->broker->generation && w->broker->sock >= 0) {
-        if (!failed->code && w->type != KH_BROKER_HIBERNATE)
-            pass_stream(w->box, &pass);
-        kh_broker_describe(w->broker, w->box, &reply);
-        /* A socket that fails is seen by the loop. */
-        (void)kh_broker_answer(w->broker, &reply, pass, NULL);
-    }
-    free(w);
-}
-
-static int
-move(struct kh_broker *broker, const struct kh_broker_request *q, struct kh_box *box,
-     int (*begin)(struct kh_box *, void (*)(void *, const struct kh_error *), void *,
-                  struct kh_error *),
-     struct kh_error *err)
-{
-    struct waiting *w = kh_xcalloc(1, sizeof(*w));
-    int r;
-
-    *w = (struct waiting){broker, box, broker->generation, q->serial, q->type};
-    r = begin(box, moved, w, err);
-    if (r < 0)
-        free(w);
-    return r < 0 ? r : KH_BROKER_LATER;
-}
-
-static int
-serve_hibernate(struct kh_broker *broker, const struct kh_broker_request *q,
-                struct kh_broker_reply *reply, int *ret_pass)
-{
-    struct kh_box *box = find(broker, q, &reply->error);
-
-    (void)ret_pass;
-    return box ? move(broker, q, box, kh_hibernate_begin, &reply->error) : -ENOENT;
-}
-
-static int
-serve_wake(struct kh_broker *broker, const struct kh_broker_request *q,
-           struct kh_broker_reply *reply, int *ret_pass)
-{
-    struct kh_box *box = find(broker, q, &reply->error);
-    int r;
-
-    (void)ret_pass;
-    if (!box)
-        return -ENOENT;
-    if (box->phase != KH_BOX_RUNNING)
-        return move(broker, q, box, kh_wake_begin, &reply->error);
-    r = kh_box_freeze(box, false, &reply->error);
-    if (r == 0)
-        kh_broker_describe(broker, box, reply);
-    return r;
-}
-
-static int
-serve_ladder(struct kh_broker *broker, const struct kh_broker_request *q,
-             struct kh_broker_reply *reply, int *ret_pass)
-{
-    struct kh_box *box = find(broker, q, &reply->error);
-    struct kh_ladder before;
-    int r;
-
-    (void)ret_pass;
-    if (!box)
-        return -ENOENT;
-    before = box->record.ladder;
-    if (q->ladder.freeze)
-        box->record.ladder.freeze = q->ladder.freeze;
-    if (q->ladder.hibernate)
-        box->record.ladder.hibernate = q->ladder.hibernate;
-    r = kh_store_save(&broker->host->store, &box->record, &reply->error);
-    if (r < 0)
-        box->record.ladder = before;
-    else
-        kh_broker_describe(broker, box, reply);
-    return r;
-}
-
-static int
 serve_connect(struct kh_broker *broker, const struct kh_broker_request *q,
               struct kh_broker_reply *reply, int *ret_pass)
 {
-    struct kh_box *box = find(broker, q, &reply->error);
-    int r = box ? kh_box_connect(box, &reply->error) : -ENOENT;
+    struct kh_box *box = kh_broker_find(broker, q, &reply->error);
+    int r;
 
+    if (box && kh_box_sleeps(box))
+        return kh_broker_serve_wake(broker, q, reply, ret_pass);
+    r = box ? kh_box_connect(box, &reply->error) : -ENOENT;
     if (r < 0)
         return r;
     *ret_pass = r;
@@ -357,7 +241,7 @@ static int
 serve_stat(struct kh_broker *broker, const struct kh_broker_request *q,
            struct kh_broker_reply *reply, int *ret_pass)
 {
-    struct kh_box *box = find(broker, q, &reply->error);
+    struct kh_box *box = kh_broker_find(broker, q, &reply->error);
 
     (void)ret_pass;
     if (!box)
@@ -407,9 +291,9 @@ const struct kh_broker_row kh_broker_table[] = {
     {KH_BROKER_LIST, KH_BROKER_READY, serve_list},
     {KH_BROKER_IMAGES, KH_BROKER_READY, serve_images},
     {KH_BROKER_JOIN, KH_BROKER_READY, serve_join},
-    {KH_BROKER_FREEZE, KH_BROKER_READY, serve_freeze},
-    {KH_BROKER_WAKE, KH_BROKER_READY, serve_wake},
-    {KH_BROKER_HIBERNATE, KH_BROKER_READY, serve_hibernate},
-    {KH_BROKER_LADDER, KH_BROKER_READY, serve_ladder},
+    {KH_BROKER_FREEZE, KH_BROKER_READY, kh_broker_serve_freeze},
+    {KH_BROKER_WAKE, KH_BROKER_READY, kh_broker_serve_wake},
+    {KH_BROKER_HIBERNATE, KH_BROKER_READY, kh_broker_serve_hibernate},
+    {KH_BROKER_LADDER, KH_BROKER_READY, kh_broker_serve_ladder},
     {0},
 };

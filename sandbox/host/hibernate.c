@@ -215,7 +215,8 @@ end(struct kh_hibernate *h, const struct kh_error *err)
     box->hibernate = NULL;
     free(h);
     done(owner, err);
-    kh_box_catch_up(box);
+    if (box->phase != KH_BOX_SAVING)
+        kh_box_catch_up(box);
 }
 
 static void

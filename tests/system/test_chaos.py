@@ -17,6 +17,9 @@ def main():
         for box in boxes:
             equal(box.wrong, [], f"{box.name_}: {box.done} things done, {box.unsure} of "
                   "them cut off: nothing lost, nothing twice")
+            if box.wrong:
+                note("\n".join([line for line in host.log_text().splitlines() if
+                                box.name_ in line or " error " in line][-60:]))
         times.sort()
         note(f"recovery: median {times[len(times) // 2] * 1e3:.0f} ms, "
              f"most {times[-1] * 1e3:.0f} ms")
