@@ -13,7 +13,7 @@ _kernelhost_images() {
 
 _kernelhost() {
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
-    local commands='serve restart upgrade create ls show rm start stop run exec connect kernel
+    local commands='serve restart upgrade create ls show rm start stop sleep wake idle run exec connect kernel
         kernelspec image doctor version help'
     local limits='--image --memory --cpus --pids --disk' every='--state --json --help'
     local command='' state='' arguments=0 i options words
@@ -26,7 +26,8 @@ _kernelhost() {
         --image | -i | --memory | -m | --cpus | --pids | --code | -c | --kernel | -k | \
             --output | -o | --save-dir | --cwd | -C | --env | -e | --name | --prefix | \
             --display-name | --connection-file | -f | --ref | --max-size | --max-entries | \
-            --timeout | --from | --packages | --requirements | --to) ((i++)) ;;
+            --timeout | --from | --packages | --requirements | --to | --freeze-after | \
+            --hibernate-after) ((i++)) ;;
         -*) ;;
         *)
             if [ -z "$command" ]; then
@@ -54,7 +55,8 @@ _kernelhost() {
         return
         ;;
     --image | -i | --memory | -m | --cpus | --pids | --code | -c | --cwd | -C | --env | -e | \
-        --name | --display-name | --ref | --max-size | --max-entries | --timeout | --from) return ;;
+        --name | --display-name | --ref | --max-size | --max-entries | --timeout | --from | \
+        --freeze-after | --hibernate-after) return ;;
     esac
 
     case $command in
@@ -63,6 +65,8 @@ _kernelhost() {
     upgrade) options=--to ;;
     create | kernel) options=$limits ;;
     ls) options=--quiet ;;
+    sleep) options=--frozen ;;
+    idle) options='--freeze-after --hibernate-after --keep-awake' ;;
     run) options="--code --kernel --output --allow-errors --save-dir --create $limits" ;;
     exec) options='--cwd --env --no-stdin' ;;
     connect) options='--tcp --kernel' ;;
@@ -77,7 +81,7 @@ _kernelhost() {
     esac
     [ "$command" != kernel ] || options+=' --connection-file'
     case $command:$arguments in
-    show:0 | run:0 | exec:0 | connect:0 | rm:* | start:* | stop:*)
+    show:0 | run:0 | exec:0 | connect:0 | idle:0 | rm:* | start:* | stop:* | sleep:* | wake:*)
         words=$(_kernelhost_names "$state")
         ;;
     esac

@@ -90,7 +90,7 @@ libhost_a_SOURCES = \
 	sandbox/host/tree.c sandbox/host/tree.h \
 	sandbox/host/tune.c sandbox/host/tune.h \
 	sandbox/host/wake.c sandbox/host/wake.h sandbox/host/wake_own.h \
-	sandbox/host/wake_put.c \
+	sandbox/host/wake_put.c sandbox/host/wake_queue.c \
 	sandbox/host/watch.c sandbox/host/watch.h \
 	sandbox/host/zygote.c sandbox/host/zygote.h sandbox/host/zygote_start.c
 libhost_a_CPPFLAGS = $(AM_CPPFLAGS) $(SECCOMP_CFLAGS)

@@ -21,33 +21,6 @@
 #define CONNECT_WAIT_MS 50
 #define WELCOME_MS      5000
 
-void
-kh_sandbox_wait_for(struct kh_waiter **list, kh_sandbox_fn *fn, void *arg)
-{
-    struct kh_waiter *waiter = kh_xcalloc(1, sizeof(*waiter));
-
-    waiter->fn = fn;
-    waiter->arg = arg;
-    while (*list)
-        list = &(*list)->next;
-    *list = waiter;
-}
-
-void
-kh_sandbox_answer(struct kh_waiter **list, const struct kh_error *err)
-{
-    struct kh_waiter *waiters = STEAL_PTR(*list);
-
-    while (waiters) {
-        struct kh_waiter *waiter = waiters;
-
-        waiters = waiter->next;
-        if (waiter->fn)
-            waiter->fn(waiter->arg, err);
-        free(waiter);
-    }
-}
-
 /* The sandbox does not run, or cannot be reached: tell everybody inside. */
 static void
 lose_all(struct kh_sandbox *sandbox, const char *why)
@@ -317,22 +290,6 @@ kh_sandbox_up(struct kh_sandbox *sandbox, kh_sandbox_fn *fn, void *arg)
     }
 }
 
-void
-kh_sandbox_forget(struct kh_sandbox *sandbox, const void *arg)
-{
-    struct kh_waiter *waiter;
-
-    for (waiter = sandbox->ups; waiter; waiter = waiter->next)
-        if (waiter->arg == arg)
-            waiter->fn = NULL;
-    for (waiter = sandbox->stops; waiter; waiter = waiter->next)
-        if (waiter->arg == arg)
-            waiter->fn = NULL;
-    for (waiter = sandbox->sleeps; waiter; waiter = waiter->next)
-        if (waiter->arg == arg)
-            waiter->fn = NULL;
-}
-
 static void
 on_stopped(void *arg, const struct kh_broker_reply *reply, int *fd)
 {
@@ -402,35 +359,6 @@ kh_sandbox_removing(struct kh_sandbox *sandbox, bool removing)
     kh_sandbox_answer(&sandbox->ups, &err);
 }
 
-/* What can be made of what kernelhostd says, without a link. */
-static enum kh_sandbox_phase
-phase_of(const struct kh_broker_reply *record)
-{
-    switch (record->state) {
-    case KH_SANDBOX_RUNNING:
-    case KH_SANDBOX_FROZEN:
-        return KH_PHASE_AWAY;
-    case KH_SANDBOX_HIBERNATED:
-        return KH_PHASE_HIBERNATED;
-    default:
-        return KH_PHASE_STOPPED;
-    }
-}
-
-void
-kh_sandbox_refresh(struct kh_sandbox *sandbox, const struct kh_broker_reply *record)
-{
-    char name[KH_NAME_SIZE];
-
-    memcpy(name, sandbox->record.name, sizeof(name));
-    sandbox->record = *record;
-    memcpy(sandbox->record.name, name, sizeof(name));
-    if (sandbox->phase == KH_PHASE_STOPPED || sandbox->phase == KH_PHASE_AWAY ||
-        sandbox->phase == KH_PHASE_HIBERNATED)
-        sandbox->phase = phase_of(record);
-    kh_doze_look(sandbox); /* its ladder may be another */
-}
-
 struct kh_sandbox *
 kh_sandbox_new(struct kh_gateway *gateway, const struct kh_broker_reply *record)
 {
@@ -438,7 +366,7 @@ kh_sandbox_new(struct kh_gateway *gateway, const struct kh_broker_reply *record)
 
     sandbox->gateway = gateway;
     sandbox->record = *record;
-    sandbox->phase = phase_of(record);
+    sandbox->phase = kh_sandbox_phase_of(record);
     kh_doze_init(sandbox);
     sandbox->timer = kh_timer_new(gateway->loop, on_timer, sandbox);
     return sandbox;
@@ -465,16 +393,4 @@ kh_sandbox_free(struct kh_sandbox *sandbox)
         kh_kernel_free(sandbox->kernels);
     kh_timer_close(sandbox->timer);
     free(sandbox);
-}
-
-const char *
-kh_sandbox_name(const struct kh_sandbox *sandbox)
-{
-    return sandbox->record.name;
-}
-
-const struct kh_broker_reply *
-kh_sandbox_record(const struct kh_sandbox *sandbox)
-{
-    return &sandbox->record;
 }

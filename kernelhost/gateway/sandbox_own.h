@@ -70,6 +70,9 @@ void kh_sandbox_fail(struct kh_sandbox *sandbox, enum kh_sandbox_phase phase,
                      const struct kh_error *why);
 void kh_sandbox_link_to(struct kh_sandbox *sandbox);
 
+/* sandbox_record.c: what can be made of what kernelhostd says, without a link. */
+enum kh_sandbox_phase kh_sandbox_phase_of(const struct kh_broker_reply *record);
+
 /* sandbox_sleep.c: begin and end of struct kh_doze; something is wanted of it now; when
  * to look for idleness next is to be seen again; init has closed the link that was to
  * be closed; a frame that cannot be sent now is kept (-ENOTCONN: it is not asleep);

@@ -25,24 +25,24 @@
 
 enum kh_broker_type {
     /* request -> reply with the same serial */
-    KH_BROKER_HELLO = 1,   /* arg: KH_BROKER_VERSION. First, and once. */
-    KH_BROKER_CREATE = 2,  /* name, image, limits: new record, started. EEXIST,
-                              ENOENT (image), EINVAL (name, limits), ENOSPC. A
-                              stream as CONNECT's comes with the reply if it can */
-    KH_BROKER_START = 3,   /* name: a stopped sandbox runs again on its disk; a
-                              stream as for CREATE */
-    KH_BROKER_STOP = 4,    /* name: processes end, disk stays */
-    KH_BROKER_REMOVE = 5,  /* name: processes end, disk and record go */
-    KH_BROKER_CONNECT = 6, /* name: a stream to its init is passed with the reply */
-    KH_BROKER_STAT = 7,    /* name: record and usage */
-    KH_BROKER_LIST = 8,    /* arg: cursor (0 first); one record a reply; arg of
-                              the reply: next cursor; ENOENT at the end */
-    KH_BROKER_IMAGES = 9,  /* as LIST, for images: reply.image */
-    KH_BROKER_JOIN = 10,   /* name: a warm Python runner is to wait in init; EAGAIN
-                              when there is none to be had: start one anew */
-    KH_BROKER_FREEZE = 11, /* name: its processes stand still, with their memory */
-    KH_BROKER_WAKE = 12,   /* name: what is frozen or hibernated goes on; a stream as
-                              CONNECT's comes with the reply if it was hibernated */
+    KH_BROKER_HELLO = 1,      /* arg: KH_BROKER_VERSION. First, and once. */
+    KH_BROKER_CREATE = 2,     /* name, image, limits: new record, started. EEXIST,
+                                 ENOENT (image), EINVAL (name, limits), ENOSPC. A
+                                 stream as CONNECT's comes with the reply if it can */
+    KH_BROKER_START = 3,      /* name: a stopped sandbox runs again on its disk; a
+                                 stream as for CREATE */
+    KH_BROKER_STOP = 4,       /* name: processes end, disk stays */
+    KH_BROKER_REMOVE = 5,     /* name: processes end, disk and record go */
+    KH_BROKER_CONNECT = 6,    /* name: a stream to its init is passed with the reply */
+    KH_BROKER_STAT = 7,       /* name: record and usage */
+    KH_BROKER_LIST = 8,       /* arg: cursor (0 first); one record a reply; arg of
+                                 the reply: next cursor; ENOENT at the end */
+    KH_BROKER_IMAGES = 9,     /* as LIST, for images: reply.image */
+    KH_BROKER_JOIN = 10,      /* name: a warm Python runner is to wait in init; EAGAIN
+                                 when there is none to be had: start one anew */
+    KH_BROKER_FREEZE = 11,    /* name: its processes stand still, with their memory */
+    KH_BROKER_WAKE = 12,      /* name: what is frozen or hibernated goes on; a stream as
+                                 CONNECT's comes with the reply if it was hibernated */
     KH_BROKER_HIBERNATE = 13, /* name: memory and processes go to the disk. The link
                                  to its init is closed before */
     KH_BROKER_LADDER = 14,    /* name, ladder: when it shall sleep; kept */

@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/fault.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -188,7 +189,8 @@ write_memory(const struct kh_box *box, uint32_t owner, const char *path,
     (void)setsid();
     if (dup2(dir, DIR_FD) < 0 || syscall(SYS_close_range, DIR_FD + 1, ~0u, 0) < 0)
         _exit(1);
-    if (kh_criu_learn(&box->host->criu, &err) < 0)
+    if (kh_criu_learn(&box->host->criu, &err) < 0 ||
+        kh_fault("hibernate-writing", &err) < 0)
         fail_with(&err);
     pid = fork();
     if (pid == 0) {
@@ -241,6 +243,8 @@ commit(struct kh_hibernate *h, struct kh_error *err)
     struct kh_host *host = box->host;
     int r = kh_memory_commit(&host->store, box->id, &box->birth, err);
 
+    if (r == 0)
+        r = kh_fault("hibernate-named", err);
     if (r < 0)
         return r;
     box->record.state = KH_SANDBOX_HIBERNATED;
@@ -249,6 +253,7 @@ commit(struct kh_hibernate *h, struct kh_error *err)
         box->record.state = KH_SANDBOX_RUNNING;
         return r;
     }
+    (void)kh_fault("hibernate-recorded", NULL);
     kh_store_drop_birth(&host->store, box->record.id);
     h->committed = true;
     kh_cgroup_usage(host->groups, box->id, &box->last_usage);
@@ -272,7 +277,9 @@ written(struct kh_process *process, int status)
                     : WIFEXITED(status) && WEXITSTATUS(status) == 2 ? "the disk is full"
                                                                     : "criu failed");
     } else {
-        r = commit(h, &err);
+        r = kh_fault("hibernate-written", &err);
+        if (r == 0)
+            r = commit(h, &err);
     }
     if (r < 0)
         give_up(h, &err);
@@ -347,6 +354,8 @@ kh_hibernate_begin(struct kh_box *box,
         return kh_fail(err, EBUSY, "sandbox '%s' is not at rest (hint: try again)",
                        box->record.name);
     r = kh_box_freeze(box, true, err);
+    if (r == 0)
+        r = kh_fault("hibernate-frozen", err);
     if (r == 0)
         r = kh_posture_check_all(box->host->groups, box->id, box->birth.id_first,
                                  box->process.pid, err);

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/fault.h"
 #include "base/fd.h"
 #include "sandbox/host/idmap.h"
 #include "sandbox/host/tree.h"
@@ -30,8 +31,10 @@ kh_memory_begin(const struct kh_store *store, const char *id, char path[KH_MEMOR
 {
     char name[KH_ID_TEXT + 8];
     AUTO_FD int dir = -1;
-    int r;
+    int r = kh_fault("memory-begin", err);
 
+    if (r < 0)
+        return r;
     snprintf(name, sizeof(name), "%s" NEW, id);
     snprintf(path, KH_MEMORY_PATH, "%s/memory/%s", store->path, name);
     if (mkdirat(store->memory, name, 0700) < 0 && errno != EEXIST)
@@ -79,8 +82,10 @@ sync_file(int dir, const char *name, void *arg, struct kh_error *err)
 int
 kh_memory_sync(int dir, struct kh_error *err)
 {
-    int r = each_file(dir, sync_file, NULL, err);
+    int r = kh_fault("memory-sync", err);
 
+    if (r == 0)
+        r = each_file(dir, sync_file, NULL, err);
     return r == 0 && fsync(dir) < 0 ? kh_fail_errno(err, "cannot sync the memory") : r;
 }
 

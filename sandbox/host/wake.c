@@ -14,6 +14,7 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#include "base/fault.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -29,8 +30,6 @@
 #define WAKE_LOG   "wake.log"
 #define ROOT_BELOW "/root"
 #define DEV_BELOW  "/dev"
-
-static void pump(struct kh_host *host);
 
 /* ---- the child that becomes CRIU ---- */
 
@@ -122,8 +121,8 @@ release(struct kh_wake *wake)
     free(wake);
 }
 
-static void
-end(struct kh_wake *wake, const struct kh_error *err)
+void
+kh_wake_done(struct kh_wake *wake, const struct kh_error *err)
 {
     struct kh_box *box = wake->box;
     struct kh_host *host = box->host;
@@ -136,7 +135,7 @@ end(struct kh_wake *wake, const struct kh_error *err)
     release(wake);
     done(owner, err);
     kh_box_catch_up(box);
-    pump(host);
+    kh_wake_pump(host);
 }
 
 static void
@@ -170,7 +169,7 @@ undo(struct kh_wake *wake, struct kh_error *err)
     box->phase = KH_BOX_HIBERNATED;
     snprintf(box->problem, sizeof(box->problem), "%.*s", (int)sizeof(box->problem) - 1,
              err->text);
-    end(wake, err);
+    kh_wake_done(wake, err);
 }
 
 /* The record first: should we end here, the next host finds it frozen and running,
@@ -180,7 +179,10 @@ finish(struct kh_wake *wake, struct kh_error *err)
 {
     struct kh_box *box = wake->box;
     struct kh_host *host = box->host;
-    int r = kh_cgroup_await_frozen(host->groups, box->id, FREEZE_MS, err);
+    int r = kh_fault("wake-restored", err);
+
+    if (r == 0)
+        r = kh_cgroup_await_frozen(host->groups, box->id, FREEZE_MS, err);
 
     if (r == 0)
         r = kh_birth_note(&box->birth, wake->pid, err);
@@ -190,6 +192,8 @@ finish(struct kh_wake *wake, struct kh_error *err)
     box->birth.zygote = KH_BIRTH_NO_ZYGOTE;
     if (r == 0)
         r = kh_store_save_birth(&host->store, box->record.id, &box->birth, err);
+    if (r == 0)
+        r = kh_fault("wake-born", err);
     if (r == 0)
         r = kh_process_watch(&box->process, wake->pid, STEAL_FD(wake->pidfd),
                              kh_box_init_ended, box, err);
@@ -204,7 +208,9 @@ finish(struct kh_wake *wake, struct kh_error *err)
         kh_store_drop_birth(&host->store, box->record.id);
         return r;
     }
+    (void)kh_fault("wake-recorded", NULL);
     kh_memory_drop(&host->store, box->id);
+    (void)kh_fault("wake-dropped", NULL);
     kh_box_set_running(host, box);
     box->open = true;
     box->saved = 0;
@@ -236,9 +242,12 @@ heed(struct kh_wake *wake, const struct kh_hook_message *message, struct kh_erro
         return r;
     switch (message->stage) {
     case KH_HOOK_NAMESPACES:
-        return kh_wake_namespaces(wake, err);
+        r = kh_fault("wake-namespaces", err);
+        return r < 0 ? r : kh_wake_namespaces(wake, err);
     case KH_HOOK_READY:
-        r = kh_wake_put_back(wake, err);
+        r = kh_fault("wake-ready", err);
+        if (r == 0)
+            r = kh_wake_put_back(wake, err);
         wake->ready = r == 0;
         return r;
     default:
@@ -296,7 +305,7 @@ criu_ended(struct kh_process *process, int status)
     if (r < 0)
         undo(wake, &err);
     else
-        end(wake, &none);
+        kh_wake_done(wake, &none);
 }
 
 static void
@@ -367,13 +376,13 @@ prepare(struct kh_wake *wake, struct kh_error *err)
     r = wake->dir < 0 ? wake->dir : kh_box_plan(host, box, &wake->plan, err);
     if (r == 0)
         r = kh_memory_map(wake->dir, wake->plan->id_first, err);
-    return r < 0 ? r
-                 : kh_cgroup_create(host->groups, box->id, &box->record.limits, err);
+    if (r == 0)
+        r = kh_cgroup_create(host->groups, box->id, &box->record.limits, err);
+    return r < 0 ? r : kh_fault("wake-prepared", err);
 }
 
-/* A failure here is told by DONE like any later one. */
-static void
-start(struct kh_wake *wake)
+void
+kh_wake_start(struct kh_wake *wake)
 {
     struct kh_box *box = wake->box;
     struct kh_error err = {0};
@@ -384,7 +393,7 @@ start(struct kh_wake *wake)
     r = kh_host_take_slot(box->host, &box->slot, &err);
     if (r < 0) {
         box->phase = KH_BOX_HIBERNATED;
-        end(wake, &err);
+        kh_wake_done(wake, &err);
         return;
     }
     r = prepare(wake, &err);
@@ -392,125 +401,4 @@ start(struct kh_wake *wake)
         r = launch(wake, &err);
     if (r < 0)
         undo(wake, &err);
-}
-
-/* ---- who waits ---- */
-
-static bool
-fits(struct kh_wake *wake, struct kh_error *err)
-{
-    struct kh_host *host = wake->box->host;
-
-    return kh_admission_check_for(&host->admission, host->store.state, host->running,
-                                  wake->box->saved, err) == 0;
-}
-
-static void
-try_again(struct kh_watch *watch, uint32_t events)
-{
-    struct kh_host *host = watch->owner;
-    uint64_t times;
-
-    (void)events;
-    (void)!read(watch->fd, &times, sizeof(times));
-    pump(host);
-}
-
-static void
-look_later(struct kh_host *host)
-{
-    struct itimerspec when = {.it_value = {0, 100 * 1000 * 1000}};
-    struct kh_error err = {0};
-
-    if (host->wake_timer < 0) {
-        host->wake_timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-        if (host->wake_timer < 0 || kh_watch_add(&host->wake_watch, host->wake_timer,
-                                                 EPOLLIN, try_again, host, &err) < 0)
-            abort(); /* those who wait would wait for ever */
-    }
-    (void)timerfd_settime(host->wake_timer, 0, &when, NULL);
-}
-
-static uint64_t
-now_ms(void)
-{
-    struct timespec now = {0};
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
-/* In the order in which they came. */
-static void
-pump(struct kh_host *host)
-{
-    long most = sysconf(_SC_NPROCESSORS_ONLN);
-
-    while (host->wakes && host->waking < (most > 1 ? (unsigned)most : 2)) {
-        struct kh_wake *wake = host->wakes;
-        struct kh_error err = {0};
-
-        if (!fits(wake, &err)) {
-            if (err.code == ENOMEM && now_ms() < wake->since + KH_WAKE_WAIT_MS) {
-                look_later(host);
-                return;
-            }
-            host->wakes = wake->next;
-            host->waking++;
-            wake->box->phase = KH_BOX_HIBERNATED;
-            end(wake, &err);
-            return;
-        }
-        host->wakes = wake->next;
-        start(wake);
-    }
-}
-
-int
-kh_wake_begin(struct kh_box *box, void (*done)(void *owner, const struct kh_error *err),
-              void *owner, struct kh_error *err)
-{
-    struct kh_wake *wake, **at = &box->host->wakes;
-
-    if (box->phase != KH_BOX_HIBERNATED)
-        return kh_fail(err, EALREADY, "sandbox '%s' is not hibernated",
-                       box->record.name);
-    if (!box->host->criu.program[0])
-        return kh_fail(err, ENOTSUP,
-                       "this host has no criu to wake sandbox '%s' with (hint: "
-                       "kernelhost doctor)",
-                       box->record.name);
-    wake = kh_xcalloc(1, sizeof(*wake));
-    *wake = (struct kh_wake){.box = box,
-                             .criu = KH_PROCESS_NONE,
-                             .talk = -1,
-                             .timer = -1,
-                             .dir = -1,
-                             .pidfd = -1,
-                             .since = now_ms(),
-                             .done = done,
-                             .owner = owner};
-    box->wake = wake;
-    box->phase = KH_BOX_WAKING;
-    while (*at)
-        at = &(*at)->next;
-    *at = wake;
-    pump(box->host);
-    return 0;
-}
-
-void
-kh_wake_end_all(struct kh_host *host)
-{
-    struct kh_error err = {0};
-
-    kh_fail(&err, ECANCELED, "the host ends");
-    while (host->wakes) {
-        struct kh_wake *wake = host->wakes;
-
-        host->wakes = wake->next;
-        host->waking++;
-        wake->box->phase = KH_BOX_HIBERNATED;
-        end(wake, &err);
-    }
 }

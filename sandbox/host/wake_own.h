@@ -27,7 +27,15 @@ struct kh_wake {
     void *owner;
 };
 
-/* What the two stages of hook.h need. */
+/* wake_queue.c: the next ones may begin. */
+void kh_wake_pump(struct kh_host *host);
+
+/* wake.c: begins; a failure is told by DONE like any later one. And the end, with ERR's
+ * code 0 when it runs. */
+void kh_wake_start(struct kh_wake *wake);
+void kh_wake_done(struct kh_wake *wake, const struct kh_error *err);
+
+/* wake_put.c: what the two stages of hook.h need. */
 int kh_wake_namespaces(struct kh_wake *wake, struct kh_error *err);
 int kh_wake_put_back(struct kh_wake *wake, struct kh_error *err);
 

@@ -40,6 +40,7 @@
 #define SOCK_CLOEXEC   02000000
 #define MSG_NOSIGNAL   0x4000
 #define O_CLOEXEC      02000000
+#define O_RDWR         02
 #define EIO            5
 
 #define PROT_READ      1
@@ -202,6 +203,23 @@ show_exe(const struct kh_confine *c)
     return r;
 }
 
+/* Those of the zygote are of its own mounts. */
+static long
+use_null(void)
+{
+    long null = call(__NR_open, (long)"/dev/null", O_RDWR | O_CLOEXEC, 0, 0, 0), fd;
+
+    if (null < 0)
+        return null;
+    for (fd = 0; fd < 3; fd++) {
+        long r = call(__NR_dup2, null, fd, 0, 0, 0);
+
+        if (r < 0)
+            return r;
+    }
+    return call(__NR_close, null, 0, 0, 0, 0);
+}
+
 static long
 raise_files(void)
 {
@@ -270,6 +288,7 @@ kh_confine(struct kh_confine *c)
     call(__NR_umask, 022, 0, 0, 0, 0);
     STEP("raise RLIMIT_NOFILE", raise_files());
     STEP("change the program's file", show_exe(c));
+    STEP("use the sandbox's /dev/null", use_null());
     init = reach_init(c);
     STEP("reach kernelhost-init", init);
     STEP("become the user", drop());

@@ -71,7 +71,6 @@ def _stamp(path):
 def wait(runner, fd):
     """Waits for a kernel and serves it. Returns the exit status."""
     init = socket.socket(fileno=fd)
-    _use_null()
     sys.argv = [RUNNER]
     start, fds = _receive(init)
     if start is None:
@@ -104,13 +103,6 @@ def wait(runner, fd):
     runner.when_idle(_IDLE, rehearse)
     runner.run()
     return 0
-
-
-def _use_null():
-    null = os.open("/dev/null", os.O_RDWR)
-    for fd in (0, 1, 2):
-        os.dup2(null, fd)
-    os.close(null)
 
 
 def _receive(init):

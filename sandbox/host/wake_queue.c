@@ -1,0 +1,129 @@
+/* Who is to be woken, in the order in which they came. */
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/timerfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "sandbox/host/box_own.h"
+#include "sandbox/host/wake_own.h"
+
+static bool
+fits(struct kh_wake *wake, struct kh_error *err)
+{
+    struct kh_host *host = wake->box->host;
+
+    return kh_admission_check_for(&host->admission, host->store.state, host->running,
+                                  wake->box->saved, err) == 0;
+}
+
+static void
+try_again(struct kh_watch *watch, uint32_t events)
+{
+    struct kh_host *host = watch->owner;
+    uint64_t times;
+
+    (void)events;
+    (void)!read(watch->fd, &times, sizeof(times));
+    kh_wake_pump(host);
+}
+
+static void
+look_later(struct kh_host *host)
+{
+    struct itimerspec when = {.it_value = {0, 100 * 1000 * 1000}};
+    struct kh_error err = {0};
+
+    if (host->wake_timer < 0) {
+        host->wake_timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+        if (host->wake_timer < 0 || kh_watch_add(&host->wake_watch, host->wake_timer,
+                                                 EPOLLIN, try_again, host, &err) < 0)
+            abort(); /* those who wait would wait for ever */
+    }
+    (void)timerfd_settime(host->wake_timer, 0, &when, NULL);
+}
+
+static uint64_t
+now_ms(void)
+{
+    struct timespec now = {0};
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* In the order in which they came. */
+void
+kh_wake_pump(struct kh_host *host)
+{
+    long most = sysconf(_SC_NPROCESSORS_ONLN);
+
+    while (host->wakes && host->waking < (most > 1 ? (unsigned)most : 2)) {
+        struct kh_wake *wake = host->wakes;
+        struct kh_error err = {0};
+
+        if (!fits(wake, &err)) {
+            if (err.code == ENOMEM && now_ms() < wake->since + KH_WAKE_WAIT_MS) {
+                look_later(host);
+                return;
+            }
+            host->wakes = wake->next;
+            host->waking++;
+            wake->box->phase = KH_BOX_HIBERNATED;
+            kh_wake_done(wake, &err);
+            return;
+        }
+        host->wakes = wake->next;
+        kh_wake_start(wake);
+    }
+}
+
+int
+kh_wake_begin(struct kh_box *box, void (*done)(void *owner, const struct kh_error *err),
+              void *owner, struct kh_error *err)
+{
+    struct kh_wake *wake, **at = &box->host->wakes;
+
+    if (box->phase != KH_BOX_HIBERNATED)
+        return kh_fail(err, EALREADY, "sandbox '%s' is not hibernated",
+                       box->record.name);
+    if (!box->host->criu.program[0])
+        return kh_fail(err, ENOTSUP,
+                       "this host has no criu to wake sandbox '%s' with (hint: "
+                       "kernelhost doctor)",
+                       box->record.name);
+    wake = kh_xcalloc(1, sizeof(*wake));
+    *wake = (struct kh_wake){.box = box,
+                             .criu = KH_PROCESS_NONE,
+                             .talk = -1,
+                             .timer = -1,
+                             .dir = -1,
+                             .pidfd = -1,
+                             .since = now_ms(),
+                             .done = done,
+                             .owner = owner};
+    box->wake = wake;
+    box->phase = KH_BOX_WAKING;
+    while (*at)
+        at = &(*at)->next;
+    *at = wake;
+    kh_wake_pump(box->host);
+    return 0;
+}
+
+void
+kh_wake_end_all(struct kh_host *host)
+{
+    struct kh_error err = {0};
+
+    kh_fail(&err, ECANCELED, "the host ends");
+    while (host->wakes) {
+        struct kh_wake *wake = host->wakes;
+
+        host->wakes = wake->next;
+        host->waking++;
+        wake->box->phase = KH_BOX_HIBERNATED;
+        kh_wake_done(wake, &err);
+    }
+}
