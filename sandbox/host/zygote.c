@@ -89,6 +89,8 @@ ended(struct kh_process *process, int status)
                (unsigned)status);
     if (zygote->state == KH_ZYGOTE_READY)
         zygote->state = KH_ZYGOTE_STARTING;
+    if (zygote->state == KH_ZYGOTE_STARTING && zygote->missed)
+        (void)kh_zygote_of(zygote->host, zygote->image_id);
 }
 
 /* R, or F and why. Then nothing more. */
@@ -270,6 +272,7 @@ kh_zygote_of(struct kh_host *host, const char *image_id)
     zygote->used = ++count;
     if (zygote->state == KH_ZYGOTE_STARTING && !zygote->process.pid) {
         make_room(host);
+        zygote->missed = false;
         if (start(zygote, &err) < 0)
             fail(zygote, err.text);
     }
@@ -345,6 +348,7 @@ kh_zygote_ask(struct kh_zygote *zygote, int pidfd, int talk)
                              .msg_control = control.space,
                              .msg_controllen = sizeof(control.space)};
     struct cmsghdr *head = CMSG_FIRSTHDR(&message);
+    int r;
 
     if (zygote->state != KH_ZYGOTE_READY)
         return -EAGAIN;
@@ -352,8 +356,10 @@ kh_zygote_ask(struct kh_zygote *zygote, int pidfd, int talk)
     head->cmsg_type = SCM_RIGHTS;
     head->cmsg_len = CMSG_LEN(2 * sizeof(int));
     memcpy(CMSG_DATA(head), (int[]){pidfd, talk}, 2 * sizeof(int));
-    return sendmsg(zygote->sock, &message, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 ? -errno
-                                                                            : 0;
+    r = sendmsg(zygote->sock, &message, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 ? -errno : 0;
+    if (r < 0 && r != -EAGAIN)
+        zygote->missed = true;
+    return r;
 }
 
 void

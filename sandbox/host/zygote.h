@@ -10,7 +10,8 @@
  *
  *     STARTING -> READY     it said so
  *     STARTING -> FAILED    it could not; told once in the log, and not tried again
- *     READY    -> STARTING  it ended; a new one is started when asked for
+ *     READY    -> STARTING  it ended; a new one is started when asked for, or at once
+ *                           if it was asked for in vain
  *
  * The zygote is the image's code, and hostile if the image is. It gets a pidfd and a
  * socket for each child, and is believed nothing: see join.h.
@@ -44,6 +45,7 @@ struct kh_zygote {
     enum kh_zygote_state state;
     unsigned failures; /* children that did not arrive, in a row */
     unsigned ends;     /* how often it ended by itself */
+    bool missed;       /* it was asked for when it had ended, before that was known */
     unsigned boxes;    /* sandboxes whose user namespaces it owns */
     unsigned joins;    /* children on their way */
     uint32_t *kept;    /* slots of sandboxes that have ended */
