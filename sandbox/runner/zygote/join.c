@@ -70,6 +70,15 @@ long kh_join(int pidfd, int talk, int *tid, int (*fork)(void));
 long kh_confine(struct kh_confine *c);
 long kh_detach(unsigned long start, unsigned long size, int prot);
 
+/* Where Python's allocator of objects gets its arenas while the zygote is made: one
+ * behind the other, so that huge pages hold them. */
+struct kh_arenas {
+    unsigned long next, end;
+};
+
+void *kh_arena_alloc(void *arenas, size_t size);
+void kh_arena_free(void *arenas, void *start, size_t size);
+
 static long
 call(long nr, long a, long b, long c, long d, long e)
 {
@@ -358,4 +367,27 @@ kh_detach(unsigned long start, unsigned long size, int prot)
         call(__NR_munmap, (long)copy, (long)((unsigned long)base + room - copy), 0, 0,
              0);
     return r < 0 ? r : 0;
+}
+
+/* Of PyObjectArenaAllocator: from what is reserved, else anywhere. */
+EXPORT void *
+kh_arena_alloc(void *arenas, size_t size)
+{
+    struct kh_arenas *room = arenas;
+    long start = (long)room->next;
+
+    if (room->end - room->next < size)
+        start = call(__NR_mmap, 0, (long)size, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS, -1);
+    else
+        room->next += size;
+    /* NOLINTNEXTLINE(performance-no-int-to-ptr): what mmap returns */
+    return start < 0 && start > -4096 ? NULL : (void *)start;
+}
+
+EXPORT void
+kh_arena_free(void *arenas, void *start, size_t size)
+{
+    (void)arenas;
+    call(__NR_munmap, (long)start, (long)size, 0, 0, 0);
 }

@@ -23,6 +23,18 @@ def mappings(text):
         yield start, end - start, protection, fields[5], shared
 
 
+def joined(found):
+    """(start, size, protection) of mappings, neighbours that may do the same as one:
+    each that there is costs every fork."""
+    runs = []
+    for start, size, protection, *_ in found:
+        if runs and runs[-1][2] == protection and sum(runs[-1][:2]) == start:
+            runs[-1] = (runs[-1][0], runs[-1][1] + size, protection)
+        else:
+            runs.append((start, size, protection))
+    return runs
+
+
 def collapse_all(native):
     """Puts anonymous memory into huge pages: a fork then copies 512 entries of the
     page table at once. What a child writes to is split for it, not for others. Where
@@ -44,9 +56,10 @@ def detach_all(native):
     also for a mapping that others could write to."""
     with open("/proc/self/maps") as file:
         found = list(mappings(file.read()))
-    for start, size, protection, path, shared in found:
+    for _, _, _, path, shared in found:
         if shared:
             raise OSError(f"'{path}' is mapped shared and writable")
+    for start, size, protection in joined(found):
         native.detach(start, size, protection)
     with open("/proc/self/maps") as file:
         left = [path for _, _, _, path, _ in mappings(file.read())]

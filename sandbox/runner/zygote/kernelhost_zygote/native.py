@@ -1,6 +1,7 @@
 """native: join.so, which makes the system calls. See its source."""
 
 import ctypes
+import mmap
 import os
 import sys
 
@@ -10,6 +11,9 @@ _LIBRARY = os.path.join(os.path.dirname(os.path.dirname(__file__)), "join.so")
 INIT_SOCKET = b"/.kernelhost/run/join.sock"  # KH_INIT_JOIN
 RUNNER = b"/.kernelhost/runner/python"
 _COLLAPSE = 25  # MADV_COLLAPSE, since Linux 6.1
+_NORESERVE = 0x4000
+_HUGE = 2 << 20
+_ARENAS = 512 << 20  # bytes of addresses, of which what is used takes memory
 _GET_TID_ADDRESS = 40  # PR_GET_TID_ADDRESS
 JOINED = 32  # KH_JOINED_HELLO
 KIND = b"python"
@@ -54,6 +58,18 @@ class _Confine(ctypes.Structure):
     ]
 
 
+class _Arenas(ctypes.Structure):
+    """struct kh_arenas."""
+
+    _fields_ = [("next", ctypes.c_ulong), ("end", ctypes.c_ulong)]
+
+
+class _Allocator(ctypes.Structure):
+    """PyObjectArenaAllocator."""
+
+    _fields_ = [(name, ctypes.c_void_p) for name in ("context", "alloc", "free")]
+
+
 class Native:
     """The library and all that its calls need, made before the first fork."""
 
@@ -75,6 +91,7 @@ class Native:
         self._detach.argtypes = [ctypes.c_ulong, ctypes.c_ulong, ctypes.c_int]
         self._detach.restype = ctypes.c_long
         self._libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+        self._arenas = None
         self._filters = [
             _Filter(len(program) // 8, bytes(program)) for program in filters
         ]
@@ -138,6 +155,37 @@ class Native:
         if len(name) == len(line):
             ctypes.memmove(layout.arg_start, name, len(name))
             layout.arg_end = layout.arg_start + len(name.rstrip(b"\0")) + 1
+
+    def gather_arenas(self):
+        """Python's arenas lie together from now on, until release_arenas."""
+        self._libc.mmap.restype = ctypes.c_void_p
+        start = self._libc.mmap(
+            None, ctypes.c_size_t(_ARENAS + _HUGE), mmap.PROT_READ | mmap.PROT_WRITE,
+            mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _NORESERVE, -1, ctypes.c_long(0),
+        )
+        if start == ctypes.c_void_p(-1).value or start is None:
+            return
+        begin = -(-start // _HUGE) * _HUGE
+        self._arenas = _Arenas(begin, begin + _ARENAS)
+        self._allocator = _Allocator()
+        ctypes.pythonapi.PyObject_GetArenaAllocator(ctypes.byref(self._allocator))
+        ours = [
+            ctypes.cast(getattr(self._library, f"kh_arena_{name}"), ctypes.c_void_p)
+            for name in ("alloc", "free")
+        ]
+        allocator = _Allocator(ctypes.addressof(self._arenas), *ours)
+        ctypes.pythonapi.PyObject_SetArenaAllocator(ctypes.byref(allocator))
+
+    def release_arenas(self):
+        """Python's own allocator again, which can free what ours gave: it is memory of
+        mmap as well. What was not used is given back."""
+        if self._arenas is None:
+            return
+        ctypes.pythonapi.PyObject_SetArenaAllocator(ctypes.byref(self._allocator))
+        used = -(-self._arenas.next // _HUGE) * _HUGE
+        if used < self._arenas.end:
+            self._libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+            self._libc.munmap(used, self._arenas.end - used)
 
     def detach(self, start, size, protection):
         """kh_detach. Raises OSError."""

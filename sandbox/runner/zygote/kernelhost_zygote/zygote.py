@@ -56,6 +56,7 @@ def _start(message, fd):
     names = message[at:].split(b"\0")[:-1]
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     native = Native(filters)
+    native.gather_arenas()
     runner = preload.build()
     built = set(sys.modules)
     preload.import_all([name.decode() for name in names])
@@ -64,6 +65,7 @@ def _start(message, fd):
     detach.detach_all(native)
     native.remember_layout()
     preload.settle(fd)
+    native.release_arenas()
     detach.collapse_all(native)
     return native, runner
 
