@@ -83,7 +83,8 @@ libhost_a_SOURCES = \
 	sandbox/host/rootfs.c sandbox/host/rootfs.h \
 	sandbox/host/spare.c sandbox/host/spare.h \
 	sandbox/host/spawn.c sandbox/host/spawn.h \
-	sandbox/host/store.c sandbox/host/store.h \
+	sandbox/host/store.c sandbox/host/store.h sandbox/host/store_own.h \
+	sandbox/host/store_disk.c \
 	sandbox/host/subvolume.c sandbox/host/subvolume.h \
 	sandbox/host/sys.h \
 	sandbox/host/trash.c sandbox/host/trash.h \

@@ -1,4 +1,4 @@
-#include "sandbox/host/store.h"
+#include "sandbox/host/store_own.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -148,107 +148,12 @@ kh_store_save(struct kh_store *store, const struct kh_record *record,
     return kh_fd_replace_file(box, "record", data, sizeof(data), 0600, err);
 }
 
-static int
-put_text(int dir, const char *name, const char *text, struct kh_error *err)
-{
-    AUTO_FD int fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-    int r = fd < 0 ? -errno : kh_fd_write_full(fd, text, strlen(text));
-
-    return r < 0 ? kh_fail(err, -r, "cannot write '%s': %s", name, strerror(-r)) : 0;
-}
-
-char *
-kh_store_hostname(const char *name)
-{
-    return kh_xasprintf("%s\n", name);
-}
-
-char *
-kh_store_hosts(const char *name)
-{
-    return kh_xasprintf("127.0.0.1\tlocalhost\n"
-                        "::1\tlocalhost ip6-localhost\n"
-                        "127.0.0.1\t%s\n",
-                        name);
-}
-
-/* The upper is new and nobody has been inside: its paths are our own. */
-static int
-fill_box(int box, const char *name, struct kh_error *err)
-{
-    AUTO_FREE char *host = kh_store_hostname(name);
-    AUTO_FREE char *hosts = kh_store_hosts(name);
-    AUTO_FD int etc = -1;
-
-    if (mkdirat(box, "upper", 0755) < 0 || mkdirat(box, "work", 0700) < 0 ||
-        mkdirat(box, "upper/etc", 0755) < 0)
-        return kh_fail_errno(err, "cannot make the sandbox's disk");
-    etc = openat(box, "upper/etc", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-    if (etc < 0)
-        return kh_fail_errno(err, "cannot open the sandbox's disk");
-    if (put_text(etc, "hostname", host, err) < 0)
-        return -err->code;
-    return put_text(etc, "hosts", hosts, err);
-}
-
-static int
-put_into_trash(struct kh_store *store, const char *id)
+int
+kh_store_put_into_trash(struct kh_store *store, const char *id)
 {
     if (renameat(store->sandboxes, id, store->trash, id) < 0)
         return -errno;
     return store->disk ? kh_disk_drop(store->disk, id, NULL) : 0;
-}
-
-int
-kh_store_prepare(struct kh_store *store, const uint8_t id[KH_ID_SIZE], const char *name,
-                 struct kh_error *err)
-{
-    char text[KH_ID_TEXT];
-    AUTO_FD int box = -1;
-    mode_t mask = umask(022);
-    int r = 0;
-
-    kh_id_text(id, text);
-    if (mkdirat(store->sandboxes, text, 0700) < 0)
-        r = kh_fail_errno(err, "cannot make the directory of sandbox '%s'", name);
-    if (r == 0) {
-        box = store->disk ? kh_disk_make(store->disk, text, err)
-                          : kh_store_open_box(store, id, err);
-        r = box < 0 ? box : fill_box(box, name, err);
-        if (r < 0)
-            (void)put_into_trash(store, text);
-    }
-    umask(mask);
-    return r;
-}
-
-int
-kh_store_open_disk(struct kh_store *store, const struct kh_record *record,
-                   uint64_t slack, struct kh_error *err)
-{
-    AUTO_FD int box = kh_store_open_box(store, record->id, err);
-    char text[KH_ID_TEXT];
-    AUTO_FD int disk = -1;
-    mode_t mask;
-    int r = 0;
-
-    /* Made by a host without a disk for all: it stays where it is. */
-    if (box < 0 || !store->disk || faccessat(box, "upper", F_OK, 0) == 0)
-        return STEAL_FD(box);
-    kh_id_text(record->id, text);
-    disk = kh_disk_get(store->disk, text, NULL);
-    if (disk < 0 && disk != -ENOENT)
-        return kh_disk_get(store->disk, text, err);
-    if (disk < 0) {
-        mask = umask(022);
-        disk = kh_disk_make(store->disk, text, err);
-        r = disk < 0 ? disk : fill_box(disk, record->name, err);
-        umask(mask);
-    }
-    if (disk >= 0 && r == 0)
-        r = kh_disk_limit(store->disk, text,
-                          record->limits.disk ? record->limits.disk + slack : 0, err);
-    return disk < 0 ? disk : r < 0 ? r : STEAL_FD(disk);
 }
 
 /* Nothing is replaced, so nothing is renamed: the file gets its name when it is
@@ -307,7 +212,7 @@ kh_store_discard(struct kh_store *store, const struct kh_record *record,
 
     kh_id_text(record->id, text);
     if (r == 0) {
-        r = put_into_trash(store, text);
+        r = kh_store_put_into_trash(store, text);
         if (r < 0)
             r = kh_fail(err, -r, "cannot discard the disk of '%s': %s", record->name,
                         strerror(-r));
