@@ -51,6 +51,7 @@ libhost_a_SOURCES = \
 	sandbox/host/boxes.c sandbox/host/boxes.h \
 	sandbox/host/broker.c sandbox/host/broker.h sandbox/host/broker_own.h \
 	sandbox/host/broker_serve.c sandbox/host/broker_sleep.c \
+	sandbox/host/broker_snapshot.c \
 	sandbox/host/cgroup.c sandbox/host/cgroup.h sandbox/host/cgroup_own.h \
 	sandbox/host/cgroup_freeze.c sandbox/host/cgroup_limit.c \
 	sandbox/host/cgroup_find.c sandbox/host/cgroup_find.h \
@@ -81,6 +82,9 @@ libhost_a_SOURCES = \
 	sandbox/host/record.c \
 	sandbox/host/renew.c sandbox/host/renew.h \
 	sandbox/host/rootfs.c sandbox/host/rootfs.h \
+	sandbox/host/snapshot.c sandbox/host/snapshot.h \
+	sandbox/host/snapshot_load.c sandbox/host/snapshot_record.c \
+	sandbox/host/snapshots.c sandbox/host/snapshots.h \
 	sandbox/host/spare.c sandbox/host/spare.h \
 	sandbox/host/spawn.c sandbox/host/spawn.h \
 	sandbox/host/store.c sandbox/host/store.h sandbox/host/store_own.h \

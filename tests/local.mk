@@ -5,7 +5,7 @@ EXTRA_DIST += tests/tap.h tests/requirements.txt
 UNIT_TESTS = tests/unit/test_admission tests/unit/test_base \
 	tests/unit/test_broker tests/unit/test_cgroup \
 	tests/unit/test_frame tests/unit/test_host tests/unit/test_store \
-	tests/unit/test_watch
+	tests/unit/test_snapshot tests/unit/test_watch
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
 
@@ -21,6 +21,8 @@ tests_unit_test_admission_SOURCES = tests/unit/test_admission.c
 tests_unit_test_admission_LDADD = libhost.a liblink.a libbase.a $(SECCOMP_LIBS)
 tests_unit_test_store_SOURCES = tests/unit/test_store.c
 tests_unit_test_store_LDADD = libhost.a liblink.a libbase.a $(SECCOMP_LIBS)
+tests_unit_test_snapshot_SOURCES = tests/unit/test_snapshot.c
+tests_unit_test_snapshot_LDADD = libhost.a liblink.a libbase.a $(SECCOMP_LIBS)
 tests_unit_test_host_SOURCES = tests/unit/test_host.c
 tests_unit_test_host_LDADD = libhost.a liblink.a libbase.a $(SECCOMP_LIBS)
 tests_unit_test_watch_SOURCES = tests/unit/test_watch.c
@@ -148,6 +150,7 @@ FUZZ_TARGETS = \
 	tests/fuzz/fuzz_queue \
 	tests/fuzz/fuzz_record \
 	tests/fuzz/fuzz_schema \
+	tests/fuzz/fuzz_snapshot \
 	tests/fuzz/fuzz_stat \
 	tests/fuzz/fuzz_strings \
 	tests/fuzz/fuzz_text \
@@ -217,6 +220,9 @@ tests_fuzz_fuzz_outputs_LDFLAGS = $(LINK_FUZZ)
 tests_fuzz_fuzz_queue_SOURCES = tests/fuzz/fuzz_queue.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_queue_LDADD = libinit.a liblink.a libbase.a
 tests_fuzz_fuzz_queue_LDFLAGS = $(LINK_FUZZ)
+tests_fuzz_fuzz_snapshot_SOURCES = tests/fuzz/fuzz_snapshot.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_snapshot_LDADD = libhost.a liblink.a libbase.a $(SECCOMP_LIBS)
+tests_fuzz_fuzz_snapshot_LDFLAGS = $(LINK_FUZZ)
 tests_fuzz_fuzz_record_SOURCES = tests/fuzz/fuzz_record.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_record_LDADD = libhost.a liblink.a libbase.a $(SECCOMP_LIBS)
 tests_fuzz_fuzz_record_LDFLAGS = $(LINK_FUZZ)

@@ -96,6 +96,7 @@ check(struct kh_broker_reply *reply, ssize_t size, struct kh_error *err)
     reply->error.text[sizeof(reply->error.text) - 1] = '\0';
     reply->name[sizeof(reply->name) - 1] = '\0';
     reply->image[sizeof(reply->image) - 1] = '\0';
+    reply->other[sizeof(reply->other) - 1] = '\0';
     if (reply->serial == 0 && reply->type != KH_BROKER_EXITED)
         return kh_fail(err, EBADMSG, "message from kernelhostd has type %u",
                        reply->type);

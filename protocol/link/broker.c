@@ -34,3 +34,11 @@ kh_image_name_valid(const char *name)
 {
     return valid(name, KH_IMAGE_NAME_SIZE, "._-");
 }
+
+bool
+kh_snapshot_name_valid(const char *name, bool temporary)
+{
+    if (!temporary)
+        return kh_name_valid(name);
+    return name[0] == '~' && valid(name + 1, KH_NAME_SIZE - 1, "-");
+}

@@ -26,9 +26,10 @@
 enum kh_broker_type {
     /* request -> reply with the same serial */
     KH_BROKER_HELLO = 1,      /* arg: KH_BROKER_VERSION. First, and once. */
-    KH_BROKER_CREATE = 2,     /* name, image, limits: new record, started. EEXIST,
-                                 ENOENT (image), EINVAL (name, limits), ENOSPC. A
-                                 stream as CONNECT's comes with the reply if it can */
+    KH_BROKER_CREATE = 2,     /* name, limits, and image or (`other`) a snapshot: new
+                                 record, started. EEXIST, ENOENT (image, snapshot),
+                                 EINVAL (name, limits), ENOSPC. A stream as CONNECT's
+                                 comes with the reply if it can */
     KH_BROKER_START = 3,      /* name: a stopped sandbox runs again on its disk; a
                                  stream as for CREATE */
     KH_BROKER_STOP = 4,       /* name: processes end, disk stays */
@@ -46,6 +47,12 @@ enum kh_broker_type {
     KH_BROKER_HIBERNATE = 13, /* name: memory and processes go to the disk. The link
                                  to its init is closed before */
     KH_BROKER_LADDER = 14,    /* name, ladder: when it shall sleep; kept */
+    KH_BROKER_SNAPSHOT = 20,  /* name: its disk as it is now becomes the snapshot
+                                 `other`. arg: flags. EEXIST, ENOENT, ENOSPC,
+                                 EUSERS (too many), ENOTSUP */
+    KH_BROKER_SNAPSHOTS = 21, /* as LIST, for snapshots: those of `name` if it is
+                                 not "", or the one that is called `other` */
+    KH_BROKER_SNAPSHOT_REMOVE = 22, /* other: what was made from it stays */
     /* unsolicited, serial 0 */
     KH_BROKER_EXITED = 32, /* a sandbox's PID 1 ended: name, id, arg: wait status or
                               KH_BROKER_STATUS_UNKNOWN, usage.oom_kills */
@@ -57,6 +64,12 @@ enum kh_broker_type {
 /* In the arg of CREATE and START: answer when a warm runner waits in init, or when
  * there is none to be had. */
 #define KH_BROKER_WARM 1u
+
+/* In the arg of SNAPSHOT, and in the flags of one. */
+#define KH_SNAPSHOT_MEMORY 1u /* its processes, too: not yet, ENOTSUP */
+#define KH_SNAPSHOT_TEMPORARY                                                          \
+    2u /* no longer than this gateway; its name is a valid                             \
+          one behind a '~', and it is not listed */
 
 enum kh_sandbox_state {
     KH_SANDBOX_RUNNING = 1,
@@ -100,6 +113,9 @@ struct kh_broker_request {
     uint8_t pad_[6];
     struct kh_limits limits;
     struct kh_ladder ladder;
+    char other[KH_NAME_SIZE]; /* a snapshot */
+    uint8_t pad2_[7];
+    uint64_t expires; /* SNAPSHOT: seconds since 1970; 0: never */
 };
 
 struct kh_broker_reply {
@@ -121,12 +137,22 @@ struct kh_broker_reply {
     struct kh_ladder ladder;
     uint64_t boot;  /* which start its init is of: the same after hibernation */
     uint64_t saved; /* bytes of its memory on the disk, while it is hibernated */
+    /* Of a snapshot; id, image, limits and created are its own, name is the sandbox
+     * that it was taken of. */
+    char other[KH_NAME_SIZE];
+    uint8_t pad2_[3];
+    uint32_t flags;   /* KH_SNAPSHOT_... */
+    uint64_t expires; /* seconds since 1970; 0: never */
+    uint64_t held;    /* bytes on the disk that it refers to, shared ones too */
 };
 
 /* True for a valid sandbox name in an array of KH_NAME_SIZE bytes; an image
  * name is [a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?. Bytes need not be terminated. */
 bool kh_name_valid(const char *name);
 bool kh_image_name_valid(const char *name);
+
+/* A snapshot is named like a sandbox; a temporary one like that behind a '~'. */
+bool kh_snapshot_name_valid(const char *name, bool temporary);
 
 /* The rule in words, for error texts. */
 #define KH_NAME_RULE                                                                   \

@@ -67,11 +67,13 @@ kh_box_start(struct kh_host *host, struct kh_box *box, struct kh_error *err)
 }
 
 int
-kh_box_make(struct kh_host *host, const struct kh_record *record,
+kh_box_make(struct kh_host *host, const struct kh_record *record, const char *from,
             struct kh_box **ret_box, struct kh_error *err)
 {
     struct kh_box *box;
-    int r = kh_store_prepare(&host->store, record->id, record->name, err);
+    int r =
+        from ? kh_store_prepare_from(&host->store, record->id, record->name, from, err)
+             : kh_store_prepare(&host->store, record->id, record->name, err);
 
     if (r < 0)
         return r;
@@ -96,31 +98,27 @@ kh_box_rename(struct kh_box *box, const char *name)
 }
 
 int
-kh_box_create(struct kh_host *host, const char *name, const char *image,
-              const struct kh_limits *limits, struct kh_box **ret_box,
-              struct kh_error *err)
+kh_box_create(struct kh_host *host, const struct kh_record *wish, const char *from,
+              struct kh_box **ret_box, struct kh_error *err)
 {
-    struct kh_record record = {.limits = *limits, .state = KH_SANDBOX_RUNNING};
+    struct kh_record record = *wish;
     struct kh_box *box;
     int r;
 
-    if (kh_box_find(host, name))
-        return kh_fail(err, EEXIST, "there is already a sandbox '%s'", name);
+    if (kh_box_find(host, record.name))
+        return kh_fail(err, EEXIST, "there is already a sandbox '%s'", record.name);
     r = kh_limits_check(&record.limits, err);
     if (r == 0)
         r = kh_disk_check(host->store.disk, &record.limits.disk, err);
     if (r == 0)
-        r = kh_image_find(&host->store, image, record.image_id, err);
-    if (r == 0)
         r = kh_admission_check(&host->admission, host->store.state, host->running, err);
     if (r < 0)
         return r;
-    snprintf(record.name, sizeof(record.name), "%s", name);
-    snprintf(record.image, sizeof(record.image), "%s", image);
     kh_random(record.id, sizeof(record.id));
+    record.state = KH_SANDBOX_RUNNING;
     record.created = record.started = (uint64_t)time(NULL);
-    box = kh_spares_claim(host, &record);
-    r = box ? 0 : kh_box_make(host, &record, &box, err);
+    box = from ? NULL : kh_spares_claim(host, &record);
+    r = box ? 0 : kh_box_make(host, &record, from, &box, err);
     if (r < 0)
         return r;
     r = kh_store_create(&host->store, &box->record, err);

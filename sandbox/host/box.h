@@ -76,6 +76,7 @@ struct kh_box {
     struct kh_box *next_spare;
     struct kh_process process; /* PID 1, or the deleting helper */
     bool remove;               /* STOPPING: go on to REMOVING */
+    unsigned still;            /* snapshots for which it stands still (snapshot.h) */
     uint64_t waiter;           /* serial of the broker request to answer at the end */
     uint32_t waiter_type;
     struct kh_usage last_usage; /* as PID 1 ended */
@@ -88,15 +89,16 @@ struct kh_box {
     char problem[256];             /* why it could not hibernate or wake last; "" */
 };
 
-/* Makes a disk for NAME, starts it and writes its record. Nothing is left on failure,
- * nor when kernelhostd dies in between: without a record it is no sandbox. */
-int kh_box_create(struct kh_host *host, const char *name, const char *image,
-                  const struct kh_limits *limits, struct kh_box **ret_box,
-                  struct kh_error *err);
+/* Makes a disk, starts the sandbox and writes its record. WISH has its name, image and
+ * limits; FROM is the id of the snapshot that its disk begins as, or NULL. Nothing is
+ * left on failure, nor when kernelhostd dies in between: without a record it is no
+ * sandbox. */
+int kh_box_create(struct kh_host *host, const struct kh_record *wish, const char *from,
+                  struct kh_box **ret_box, struct kh_error *err);
 
 /* The same without a record: to the next host it is trash. RECORD has everything,
  * an id, too. */
-int kh_box_make(struct kh_host *host, const struct kh_record *record,
+int kh_box_make(struct kh_host *host, const struct kh_record *record, const char *from,
                 struct kh_box **ret_box, struct kh_error *err);
 
 /* Gives it a name that is free. */

@@ -145,6 +145,10 @@ kh_box_begin(struct kh_host *host, struct kh_box *box, struct kh_error *err)
     if (box->phase != KH_BOX_STOPPED)
         return kh_fail(err, EBUSY, "sandbox '%s' is on its way (hint: try again)",
                        box->record.name);
+    if (box->still)
+        return kh_fail(err, EBUSY,
+                       "a snapshot of sandbox '%s' is being taken (hint: try again)",
+                       box->record.name);
     r = take_ids(host, box, err);
     if (r < 0)
         return r;

@@ -25,6 +25,7 @@ kh_broker_reset(struct kh_broker *broker, struct kh_host *host, int sock)
     /* Serials belong to the gateway that gave them. */
     for (i = 0; i < host->boxes.count; i++)
         host->boxes.at[i]->waiter = 0;
+    kh_snapshots_end_temporary(&host->snapshots);
 }
 
 void
@@ -102,7 +103,9 @@ serve_one(struct kh_broker *broker, const struct kh_broker_request *q,
     size_t i;
 
     if (q->magic != KH_BROKER_MAGIC || !q->serial ||
-        !memchr(q->name, 0, sizeof(q->name)) || !memchr(q->image, 0, sizeof(q->image)))
+        !memchr(q->name, 0, sizeof(q->name)) ||
+        !memchr(q->image, 0, sizeof(q->image)) ||
+        !memchr(q->other, 0, sizeof(q->other)))
         return kh_fail(err, EBADMSG, "malformed broker request");
     for (i = 0; kh_broker_table[i].serve; i++) {
         AUTO_FD int pass = -1;

@@ -26,6 +26,26 @@ extern const struct kh_broker_row kh_broker_table[];
 int kh_broker_answer(struct kh_broker *broker, const struct kh_broker_reply *reply,
                      int pass, struct kh_error *err);
 
+/* The sandbox that Q names; NULL with -ENOENT and the cure in *ERR. */
+struct kh_box *kh_broker_find(struct kh_broker *broker,
+                              const struct kh_broker_request *q, struct kh_error *err);
+
+/* Requests about snapshots (broker_snapshot.c), and the one that Q names. */
+int kh_broker_snapshot(struct kh_broker *broker, const struct kh_broker_request *q,
+                       struct kh_broker_reply *reply, int *ret_pass);
+int kh_broker_snapshots(struct kh_broker *broker, const struct kh_broker_request *q,
+                        struct kh_broker_reply *reply, int *ret_pass);
+int kh_broker_snapshot_remove(struct kh_broker *broker,
+                              const struct kh_broker_request *q,
+                              struct kh_broker_reply *reply, int *ret_pass);
+struct kh_snapshot *kh_broker_find_snapshot(struct kh_broker *broker,
+                                            const struct kh_broker_request *q,
+                                            struct kh_error *err);
+
+/* What a new sandbox of SNAPSHOT is to be, beyond what *RECORD says already. */
+int kh_broker_take_over(const struct kh_snapshot *snapshot, struct kh_record *record,
+                        struct kh_error *err);
+
 /* Fills in what is known of BOX. */
 void kh_broker_describe(struct kh_broker *broker, const struct kh_box *box,
                         struct kh_broker_reply *reply);

@@ -7,6 +7,7 @@
 #include "sandbox/host/broker_own.h"
 #include "sandbox/host/image.h"
 #include "sandbox/host/join.h"
+#include "sandbox/host/snapshot.h"
 
 static uint32_t
 state_of(const struct kh_box *box)
@@ -153,23 +154,46 @@ serve_join(struct kh_broker *broker, const struct kh_broker_request *q,
     return join(broker, q, box, &reply->error);
 }
 
+/* What it starts from: an image, or a snapshot (then *RET_FROM is its id). */
+static int
+find_origin(struct kh_broker *broker, const struct kh_broker_request *q,
+            struct kh_record *record, const char **ret_from, struct kh_error *err)
+{
+    const struct kh_snapshot *snapshot;
+
+    *ret_from = NULL;
+    if (!*q->other) {
+        if (!kh_image_name_valid(q->image))
+            return kh_fail(err, EINVAL,
+                           "that is no image name (hint: kernelhost image ls)");
+        memcpy(record->image, q->image, sizeof(record->image));
+        return kh_image_find(&broker->host->store, q->image, record->image_id, err);
+    }
+    snapshot = kh_broker_find_snapshot(broker, q, err);
+    if (!snapshot)
+        return -ENOENT;
+    *ret_from = snapshot->id;
+    return kh_broker_take_over(snapshot, record, err);
+}
+
 static int
 serve_create(struct kh_broker *broker, const struct kh_broker_request *q,
              struct kh_broker_reply *reply, int *ret_pass)
 {
+    struct kh_record wish = {.limits = q->limits};
+    const char *from;
     struct kh_box *box;
     int r;
 
     if (!kh_name_valid(q->name))
         return kh_fail(&reply->error, EINVAL, "a sandbox name has " KH_NAME_RULE);
-    if (!kh_image_name_valid(q->image))
-        return kh_fail(&reply->error, EINVAL,
-                       "that is no image name (hint: kernelhost "
-                       "image ls)");
+    memcpy(wish.name, q->name, sizeof(wish.name));
     r = kh_image_hold(&broker->host->store, &reply->error);
     if (r < 0)
         return r;
-    r = kh_box_create(broker->host, q->name, q->image, &q->limits, &box, &reply->error);
+    r = find_origin(broker, q, &wish, &from, &reply->error);
+    if (r == 0)
+        r = kh_box_create(broker->host, &wish, from, &box, &reply->error);
     kh_image_let_go(&broker->host->store);
     if (r < 0)
         return r;
@@ -295,5 +319,8 @@ const struct kh_broker_row kh_broker_table[] = {
     {KH_BROKER_WAKE, KH_BROKER_READY, kh_broker_serve_wake},
     {KH_BROKER_HIBERNATE, KH_BROKER_READY, kh_broker_serve_hibernate},
     {KH_BROKER_LADDER, KH_BROKER_READY, kh_broker_serve_ladder},
+    {KH_BROKER_SNAPSHOT, KH_BROKER_READY, kh_broker_snapshot},
+    {KH_BROKER_SNAPSHOTS, KH_BROKER_READY, kh_broker_snapshots},
+    {KH_BROKER_SNAPSHOT_REMOVE, KH_BROKER_READY, kh_broker_snapshot_remove},
     {0},
 };

@@ -14,6 +14,7 @@
 #include "protocol/link/versions.h"
 #include "sandbox/host/gateway.h"
 #include "sandbox/host/kit.h"
+#include "sandbox/host/snapshot.h"
 #include "sandbox/host/store.h"
 
 static int
@@ -80,9 +81,29 @@ check_sandbox(int sandboxes, const char *id, unsigned *sandboxes_seen,
 }
 
 static int
-check_sandboxes(const char *state, unsigned *ret_count, struct kh_error *err)
+check_snapshot(int snapshots, const char *id, unsigned *seen, struct kh_error *err)
 {
-    AUTO_FREE char *path = kh_xasprintf("%s/sandboxes", state);
+    AUTO_FREE char *path = kh_xasprintf("%s/record", id);
+    AUTO_FREE char *data = NULL;
+    struct kh_snapshot_record record;
+    size_t size = 0;
+    int r =
+        kh_fd_read_file(snapshots, path, KH_SNAPSHOT_RECORD_SIZE, &data, &size, err);
+
+    (void)seen;
+    if (r == -ENOENT || r == -ENOTDIR)
+        return 0;
+    if (r == 0)
+        r = kh_snapshot_decode(data, size, &record, err);
+    return r < 0 ? kh_fail_in(err, "snapshot '%s'", id) : 0;
+}
+
+static int
+check_each(const char *state, const char *name,
+           int (*check)(int dir, const char *id, unsigned *seen, struct kh_error *err),
+           unsigned *ret_count, struct kh_error *err)
+{
+    AUTO_FREE char *path = kh_xasprintf("%s/%s", state, name);
     DIR *dir = opendir(path);
     struct dirent *entry;
     int r = 0;
@@ -91,7 +112,7 @@ check_sandboxes(const char *state, unsigned *ret_count, struct kh_error *err)
         return errno == ENOENT ? 0 : kh_fail_errno(err, "cannot list '%s'", path);
     while (r == 0 && (entry = readdir(dir)))
         if (entry->d_name[0] != '.')
-            r = check_sandbox(dirfd(dir), entry->d_name, ret_count, err);
+            r = check(dirfd(dir), entry->d_name, ret_count, err);
     closedir(dir);
     return r;
 }
@@ -105,5 +126,7 @@ kh_check(const char *state, const char *kit, const char *gateway,
     *ret_sandboxes = 0;
     if (r == 0)
         r = check_gateway(gateway, err);
-    return r < 0 ? r : check_sandboxes(state, ret_sandboxes, err);
+    if (r == 0)
+        r = check_each(state, "sandboxes", check_sandbox, ret_sandboxes, err);
+    return r < 0 ? r : check_each(state, "snapshots", check_snapshot, NULL, err);
 }

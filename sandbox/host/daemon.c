@@ -362,6 +362,8 @@ open_all(struct daemon *d, const struct kh_daemon_options *options,
         r = kh_zygote_configure(&d->host, options->preload, err);
     if (r == 0)
         r = kh_spares_open(&d->host, options->spares, err);
+    if (r == 0)
+        r = kh_snapshots_open(&d->host, options->snapshots, err);
     if (r < 0)
         return r;
     d->host.admission = options->admission;

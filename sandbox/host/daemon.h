@@ -16,6 +16,7 @@ struct kh_daemon_options {
     struct kh_admission admission;
     const char *preload; /* what zygotes import (zygote.h) */
     unsigned spares;     /* to keep (spare.h) */
+    unsigned snapshots;  /* at most */
     char *const *argv;   /* as main got it */
     const char *resume;  /* descriptors of an earlier program, or NULL: see renew.h */
 };

@@ -278,6 +278,25 @@ kh_disk_get(const struct kh_disk *disk, const char *id, struct kh_error *err)
 }
 
 int
+kh_disk_copy(const struct kh_disk *disk, const char *from, const char *id,
+             bool readonly, struct kh_error *err)
+{
+    AUTO_FD int source = kh_disk_get(disk, from, err);
+
+    return source < 0 ? source
+                      : kh_subvolume_snapshot(disk->root, source, id, readonly, err);
+}
+
+int
+kh_disk_held(const struct kh_disk *disk, const char *id, uint64_t *ret_bytes,
+             struct kh_error *err)
+{
+    AUTO_FD int dir = kh_disk_get(disk, id, err);
+
+    return dir < 0 ? dir : kh_subvolume_held(dir, ret_bytes, err);
+}
+
+int
 kh_disk_limit(const struct kh_disk *disk, const char *id, uint64_t bytes,
               struct kh_error *err)
 {

@@ -45,10 +45,10 @@ kh_box_freeze(struct kh_box *box, bool freeze, struct kh_error *err)
 
     if (box->phase != KH_BOX_RUNNING)
         return kh_fail(err, ENOTCONN, "sandbox '%s' is not running", box->record.name);
-    r = kh_cgroup_freeze(groups, box->id, freeze, err);
+    r = freeze || !box->still ? kh_cgroup_freeze(groups, box->id, freeze, err) : 0;
     if (r == 0 && freeze) {
         r = kh_cgroup_await_frozen(groups, box->id, FREEZE_MS, err);
-        if (r < 0)
+        if (r < 0 && !box->still)
             (void)kh_cgroup_freeze(groups, box->id, false, NULL);
     }
     if (r < 0)

@@ -18,6 +18,7 @@
 #include "sandbox/host/box.h"
 #include "sandbox/host/kit.h"
 #include "sandbox/host/memory.h"
+#include "sandbox/host/snapshot.h"
 #include "sandbox/host/spare.h"
 #include "sandbox/host/tune.h"
 #include "sandbox/host/zygote.h"
@@ -92,7 +93,8 @@ keep_disk(void *arg, const char *id)
 {
     const struct kh_host *host = arg;
 
-    return faccessat(host->store.sandboxes, id, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+    return faccessat(host->store.sandboxes, id, F_OK, AT_SYMLINK_NOFOLLOW) == 0 ||
+           faccessat(host->store.snapshots, id, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
 static bool
@@ -129,6 +131,8 @@ take_over(struct kh_host *host, struct kh_error *err)
 {
     int r = kh_store_load(&host->store, adopt, problem, host, err);
 
+    if (r == 0)
+        r = kh_snapshot_load(host, err);
     if (r < 0)
         return r;
     sweep_groups(host);
@@ -197,7 +201,7 @@ kh_host_open(const char *state, const char *kit, uint32_t id_base, int lock,
     int r;
 
     memset(host, 0, sizeof(*host));
-    host->kit = host->wake_timer = -1;
+    host->kit = host->wake_timer = host->snapshots.timer = -1;
     host->id_base = id_base;
     r = open_store(host, state, lock, err);
     if (r < 0)
@@ -230,6 +234,7 @@ kh_host_close(struct kh_host *host)
     while (host->boxes.count)
         kh_box_forget(host, host->boxes.at[host->boxes.count - 1]);
     kh_boxes_release(&host->boxes);
+    kh_snapshots_close(&host->snapshots);
     kh_spares_free(host);
     kh_zygote_end_all(host);
     free(host->preload);

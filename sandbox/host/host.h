@@ -13,6 +13,7 @@
 #include "sandbox/host/criu.h"
 #include "sandbox/host/filter.h"
 #include "sandbox/host/idmap.h"
+#include "sandbox/host/snapshots.h"
 #include "sandbox/host/store.h"
 #include "sandbox/host/watch.h"
 
@@ -41,6 +42,7 @@ struct kh_host {
     int wake_timer;
     struct kh_watch wake_watch;
     struct kh_boxes boxes;
+    struct kh_snapshots snapshots;
     unsigned running; /* boxes with processes */
     /* A box was stopped or has ended (status as of waitpid, or KH_STATUS_UNKNOWN),
      * or is removed (status of the deletion; it is forgotten after the call). */

@@ -12,6 +12,7 @@
 #include "sandbox/host/check.h"
 #include "sandbox/host/daemon.h"
 #include "sandbox/host/idmap.h"
+#include "sandbox/host/snapshots.h"
 #include "sandbox/host/spare.h"
 
 static void
@@ -21,7 +22,7 @@ usage(FILE *out)
         "usage: kernelhostd [--state DIR] [--kit DIR] [--gateway FILE] [--id-base N]\n"
         "                   [--max-sandboxes N] [--memory-reserve BYTES]\n"
         "                   [--preload MODULE,...|none] [--spares N] [--criu DIR]\n"
-        "                   [--check]\n"
+        "                   [--max-snapshots N] [--check]\n"
         "Started by `kernelhost serve`. Runs in the foreground; SIGTERM ends it,\n"
         "SIGUSR2 restarts it beneath its sandboxes. --check only tells whether it\n"
         "could take over the state directory.\n",
@@ -47,16 +48,16 @@ read_admission(int option, const char *text, struct kh_admission *admission)
 }
 
 static int
-read_spares(const char *text, unsigned *ret_spares)
+read_number(const char *option, const char *text, unsigned most, unsigned *ret_number)
 {
     char *end;
     unsigned long value = strtoul(text, &end, 10);
 
-    if (*text < '0' || *text > '9' || *end || value > KH_SPARES_MAX) {
-        kh_log(KH_LOG_ERROR, "--spares must be a number from 0 to %u", KH_SPARES_MAX);
+    if (*text < '0' || *text > '9' || *end || value > most) {
+        kh_log(KH_LOG_ERROR, "--%s must be a number from 0 to %u", option, most);
         return -EINVAL;
     }
-    *ret_spares = (unsigned)value;
+    *ret_number = (unsigned)value;
     return 0;
 }
 
@@ -86,6 +87,7 @@ main(int argc, char **argv)
         {"memory-reserve", required_argument, NULL, 'r'},
         {"preload", required_argument, NULL, 'p'},
         {"spares", required_argument, NULL, 'n'},
+        {"max-snapshots", required_argument, NULL, 'S'},
         {"criu", required_argument, NULL, 'u'},
         {"check", no_argument, NULL, 'c'},
         {"resume", required_argument, NULL, 'R'}, /* renew.h */
@@ -99,6 +101,7 @@ main(int argc, char **argv)
         .admission = {.max = KH_IDMAP_SLOTS},
         .preload = "numpy,pandas,matplotlib.pyplot",
         .spares = 4,
+        .snapshots = KH_SNAPSHOTS_MAX,
         .criu = KH_LIBEXECDIR "/criu",
         .argv = argv,
     };
@@ -131,7 +134,12 @@ main(int argc, char **argv)
             o.preload = optarg;
             break;
         case 'n':
-            if (read_spares(optarg, &o.spares) < 0)
+            if (read_number("spares", optarg, KH_SPARES_MAX, &o.spares) < 0)
+                return 2;
+            break;
+        case 'S':
+            if (read_number("max-snapshots", optarg, KH_SNAPSHOTS_MAX, &o.snapshots) <
+                0)
                 return 2;
             break;
         case 'u':

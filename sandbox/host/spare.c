@@ -87,7 +87,7 @@ make(struct kh_spares *spares, struct kh_error *err)
     snprintf(record.image, sizeof(record.image), IMAGE_PRESET);
     memcpy(record.image_id, spares->image.id, sizeof(record.image_id));
     spares->begun = now_ns();
-    r = kh_box_make(host, &record, &box, err);
+    r = kh_box_make(host, &record, NULL, &box, err);
     if (r < 0)
         return r;
     box->spare = KH_SPARE_MAKING;

@@ -75,10 +75,15 @@ kh_store_open(const char *path, int lock, struct kh_store *ret_store,
         mode_t mode;
         int *fd;
     } dirs[] = {
-        {"layers", 0700, &store.layers},       {"images", 0700, &store.images},
-        {"sandboxes", 0700, &store.sandboxes}, {"damaged", 0700, &store.damaged},
-        {"trash", 0700, &store.trash},         {"kit", 0700, &store.kit},
-        {"memory", 0700, &store.memory},       {"run", 0711, &store.run},
+        {"layers", 0700, &store.layers},
+        {"images", 0700, &store.images},
+        {"sandboxes", 0700, &store.sandboxes},
+        {"snapshots", 0700, &store.snapshots},
+        {"damaged", 0700, &store.damaged},
+        {"trash", 0700, &store.trash},
+        {"kit", 0700, &store.kit},
+        {"memory", 0700, &store.memory},
+        {"run", 0711, &store.run},
     };
     size_t i;
     int r;
@@ -112,10 +117,10 @@ kh_store_open(const char *path, int lock, struct kh_store *ret_store,
 void
 kh_store_close(struct kh_store *store)
 {
-    int *const fds[] = {&store->layers,  &store->images, &store->sandboxes,
-                        &store->damaged, &store->trash,  &store->kit,
-                        &store->memory,  &store->run,    &store->state,
-                        &store->lock};
+    int *const fds[] = {&store->layers,    &store->images,  &store->sandboxes,
+                        &store->snapshots, &store->damaged, &store->trash,
+                        &store->kit,       &store->memory,  &store->run,
+                        &store->state,     &store->lock};
     size_t i;
 
     for (i = 0; i < KH_COUNT(fds); i++)

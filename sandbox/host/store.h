@@ -9,6 +9,7 @@
  *     STATE/layers/ID/      read-only image layers, ids as seen inside
  *     STATE/kit/VERSION/    the layer with kernelhost-init and the runners
  *     STATE/sandboxes/ID/   record, birth (while it runs), upper/, work/
+ *     STATE/snapshots/ID/   see snapshot.h
  *     STATE/disk.img        the disk of all sandboxes (disk.h), where this host can
  *                           have one; attached at STATE/disk/, in kernelhostd's own
  *                           mount namespace: upper/ and work/ are there, by id
@@ -47,7 +48,8 @@ struct kh_record {
 
 struct kh_store {
     char path[KH_STATE_PATH_MAX + 1];
-    int state, layers, images, sandboxes, damaged, trash, kit, memory, run; /* dirs */
+    /* directories */
+    int state, layers, images, sandboxes, snapshots, damaged, trash, kit, memory, run;
     int lock;
     struct kh_disk *disk; /* NULL: this host has none; the opener's to set */
 };
@@ -66,6 +68,10 @@ void kh_id_text(const uint8_t id[KH_ID_SIZE], char out[KH_ID_TEXT]);
  * /etc/hosts. Without a record it is no sandbox yet, and trash for the next start. */
 int kh_store_prepare(struct kh_store *store, const uint8_t id[KH_ID_SIZE],
                      const char *name, struct kh_error *err);
+
+/* The same on a disk that holds what the snapshot FROM (its id) does. */
+int kh_store_prepare_from(struct kh_store *store, const uint8_t id[KH_ID_SIZE],
+                          const char *name, const char *from, struct kh_error *err);
 
 /* What /etc/hostname and /etc/hosts hold. The caller frees it. */
 char *kh_store_hostname(const char *name);

@@ -8,6 +8,7 @@
 #include "base/fd.h"
 #include "base/mem.h"
 #include "sandbox/host/store_own.h"
+#include "sandbox/host/sys.h"
 
 static int
 put_text(int dir, const char *name, const char *text, struct kh_error *err)
@@ -68,6 +69,50 @@ kh_store_prepare(struct kh_store *store, const uint8_t id[KH_ID_SIZE], const cha
         box = store->disk ? kh_disk_make(store->disk, text, err)
                           : kh_store_open_box(store, id, err);
         r = box < 0 ? box : fill_box(box, name, err);
+        if (r < 0)
+            (void)kh_store_put_into_trash(store, text);
+    }
+    umask(mask);
+    return r;
+}
+
+/* The disk is nobody's yet, but what is on it was a sandbox's: no link of it is
+ * followed, and nothing of it written to. The two files are made anew. */
+static int
+rename_box(int disk, const char *name, struct kh_error *err)
+{
+    AUTO_FREE char *host = kh_store_hostname(name);
+    AUTO_FREE char *hosts = kh_store_hosts(name);
+    AUTO_FD int etc = kh_sys_open_in(disk, "upper/etc", O_RDONLY | O_DIRECTORY);
+
+    if (etc < 0)
+        return kh_fail_errno(err, "cannot open '/etc' of the snapshot");
+    if ((unlinkat(etc, "hostname", 0) < 0 && errno != ENOENT) ||
+        (unlinkat(etc, "hosts", 0) < 0 && errno != ENOENT))
+        return kh_fail_errno(err, "cannot name the host in '/etc' of the snapshot");
+    if (put_text(etc, "hostname", host, err) < 0)
+        return -err->code;
+    return put_text(etc, "hosts", hosts, err);
+}
+
+int
+kh_store_prepare_from(struct kh_store *store, const uint8_t id[KH_ID_SIZE],
+                      const char *name, const char *from, struct kh_error *err)
+{
+    char text[KH_ID_TEXT];
+    AUTO_FD int disk = -1;
+    mode_t mask = umask(022);
+    int r = 0;
+
+    kh_id_text(id, text);
+    if (mkdirat(store->sandboxes, text, 0700) < 0)
+        r = kh_fail_errno(err, "cannot make the directory of sandbox '%s'", name);
+    if (r == 0) {
+        r = kh_disk_copy(store->disk, from, text, false, err);
+        if (r == 0)
+            disk = kh_disk_get(store->disk, text, err);
+        if (r == 0)
+            r = disk < 0 ? disk : rename_box(disk, name, err);
         if (r < 0)
             (void)kh_store_put_into_trash(store, text);
     }

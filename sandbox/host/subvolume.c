@@ -1,6 +1,8 @@
 #include "sandbox/host/subvolume.h"
 
+#include <endian.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/btrfs.h>
 #include <linux/btrfs_tree.h>
 #include <stdio.h>
@@ -33,6 +35,56 @@ kh_subvolume_make(int parent, const char *name, uint64_t bytes, struct kh_error 
     snprintf(args.name, sizeof(args.name), "%s", name);
     if (ioctl(parent, BTRFS_IOC_SUBVOL_CREATE_V2, &args) < 0)
         return kh_fail_errno(err, "cannot make a disk for '%s'", name);
+    return 0;
+}
+
+/* The kernel gives a snapshot the limit of what it is of, whatever is asked for. */
+static int
+drop_limit(int parent, const char *name, struct kh_error *err)
+{
+    AUTO_FD int dir = openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    return dir < 0 ? kh_fail_errno(err, "cannot open the disk '%s'", name)
+                   : kh_subvolume_limit(dir, 0, err);
+}
+
+int
+kh_subvolume_snapshot(int parent, int source, const char *name, bool readonly,
+                      struct kh_error *err)
+{
+    struct btrfs_ioctl_vol_args_v2 args = {.fd = source};
+
+    if (readonly)
+        args.flags |= BTRFS_SUBVOL_RDONLY;
+    snprintf(args.name, sizeof(args.name), "%s", name);
+    if (ioctl(parent, BTRFS_IOC_SNAP_CREATE_V2, &args) < 0)
+        return kh_fail_errno(err, "cannot snapshot a disk");
+    return readonly ? 0 : drop_limit(parent, name, err);
+}
+
+int
+kh_subvolume_held(int dir, uint64_t *ret_bytes, struct kh_error *err)
+{
+    struct btrfs_ioctl_search_args args = {.key = {.tree_id = BTRFS_QUOTA_TREE_OBJECTID,
+                                                   .min_type = BTRFS_QGROUP_INFO_KEY,
+                                                   .max_type = BTRFS_QGROUP_INFO_KEY,
+                                                   .max_transid = UINT64_MAX,
+                                                   .nr_items = 1}};
+    struct btrfs_ioctl_search_header head;
+    struct btrfs_qgroup_info_item info;
+    uint64_t number = 0;
+    int r = kh_subvolume_number(dir, &number, err);
+
+    if (r < 0)
+        return r;
+    args.key.min_offset = args.key.max_offset = number;
+    if (ioctl(dir, BTRFS_IOC_TREE_SEARCH, &args) < 0)
+        return kh_fail_errno(err, "cannot read the account of a disk");
+    memcpy(&head, args.buf, sizeof(head));
+    if (args.key.nr_items != 1 || head.len < sizeof(info))
+        return kh_fail(err, ENOENT, "a disk has no account");
+    memcpy(&info, args.buf + sizeof(head), sizeof(info));
+    *ret_bytes = le64toh(info.rfer);
     return 0;
 }
 

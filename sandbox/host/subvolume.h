@@ -6,6 +6,7 @@
 #ifndef KH_HOST_SUBVOLUME_H
 #define KH_HOST_SUBVOLUME_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/error.h"
@@ -16,6 +17,16 @@ int kh_subvolume_account(int dir, struct kh_error *err);
 /* Makes NAME in PARENT, limited to BYTES (0: not). */
 int kh_subvolume_make(int parent, const char *name, uint64_t bytes,
                       struct kh_error *err);
+
+/* Makes NAME in PARENT: what the open subvolume SOURCE holds now, data that is not
+ * written yet included, sharing all of it. It takes no longer than writing that and a
+ * commit, however much it is. Not limited. */
+int kh_subvolume_snapshot(int parent, int source, const char *name, bool readonly,
+                          struct kh_error *err);
+
+/* The bytes that the open subvolume DIR refers to, shared ones too, as of the last
+ * commit. */
+int kh_subvolume_held(int dir, uint64_t *ret_bytes, struct kh_error *err);
 
 /* Sets the limit of the open subvolume DIR to BYTES (0: none). */
 int kh_subvolume_limit(int dir, uint64_t bytes, struct kh_error *err);

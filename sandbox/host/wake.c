@@ -20,6 +20,7 @@
 #include "base/mem.h"
 #include "sandbox/host/box_own.h"
 #include "sandbox/host/hook.h"
+#include "sandbox/host/hibernate.h"
 #include "sandbox/host/memory.h"
 #include "sandbox/host/rootfs.h"
 #include "sandbox/host/sys.h"
@@ -215,7 +216,7 @@ finish(struct kh_wake *wake, struct kh_error *err)
     box->open = true;
     box->saved = 0;
     box->problem[0] = '\0';
-    return kh_cgroup_freeze(host->groups, box->id, false, err);
+    return kh_box_freeze(box, false, err);
 }
 
 /* The process that the hook names, if it is one of this sandbox's. */

@@ -12,16 +12,22 @@
 
 #include "base/fd.h"
 #include "base/mem.h"
+#include "sandbox/host/snapshot.h"
 #include "sandbox/image/seal.h"
 
-#define SHOWN_MAX 3 /* sandboxes that a message names */
+#define SHOWN_MAX 3 /* sandboxes or snapshots that a message names */
+
+/* Who needs the image that was asked for. */
+struct needers {
+    unsigned count;
+    char names[200];
+};
 
 /* Ids that something needs. */
 struct needs {
     void *images, *layers; /* trees of texts */
     const char *asked;     /* an image id, or NULL */
-    unsigned boxes;        /* that need it */
-    char names[200];
+    struct needers boxes, snapshots;
 };
 
 static int
@@ -50,16 +56,17 @@ needs_release(struct needs *needs)
 }
 
 static void
-note(struct needs *needs, const struct kh_record *record)
+note(struct needs *needs, struct needers *needers, const char *image_id,
+     const char *name)
 {
-    size_t used = strlen(needs->names);
+    size_t used = strlen(needers->names);
 
-    need(&needs->images, record->image_id);
-    if (!needs->asked || strcmp(needs->asked, record->image_id) != 0)
+    need(&needs->images, image_id);
+    if (!needs->asked || strcmp(needs->asked, image_id) != 0)
         return;
-    if (needs->boxes++ < SHOWN_MAX)
-        snprintf(needs->names + used, sizeof(needs->names) - used, "%s'%s'",
-                 used ? ", " : "", record->name);
+    if (needers->count++ < SHOWN_MAX)
+        snprintf(needers->names + used, sizeof(needers->names) - used, "%s'%s'",
+                 used ? ", " : "", name);
 }
 
 /* A directory without a record is no sandbox: it is being made, or on its way out. */
@@ -82,7 +89,32 @@ read_box(int boxes, const char *id, struct needs *needs, struct kh_error *err)
                        "which image it needs (hint: start the host, which sets it "
                        "aside)",
                        id);
-    note(needs, &record);
+    note(needs, &needs->boxes, record.image_id, record.name);
+    return 0;
+}
+
+/* Likewise. */
+static int
+read_snapshot(int snapshots, const char *id, struct needs *needs, struct kh_error *err)
+{
+    AUTO_FREE char *path = kh_xasprintf("%s/record", id);
+    AUTO_FREE char *data = NULL;
+    struct kh_snapshot_record record;
+    size_t size;
+    int r =
+        kh_fd_read_file(snapshots, path, KH_SNAPSHOT_RECORD_SIZE, &data, &size, err);
+
+    if (r == -ENOENT || r == -ENOTDIR)
+        return 0;
+    if (r == 0)
+        r = kh_snapshot_decode(data, size, &record, err);
+    if (r < 0)
+        return kh_fail(err, EBADMSG,
+                       "the record of snapshot '%s' cannot be read, so nobody knows "
+                       "which image it needs (hint: start the host, which sets it "
+                       "aside)",
+                       id);
+    note(needs, &needs->snapshots, record.image_id, record.name);
     return 0;
 }
 
@@ -120,12 +152,14 @@ refuse_damaged(int dir, const char *name, struct needs *needs, struct kh_error *
                    name);
 }
 
-/* Every image with a sandbox. */
+/* Every image with a sandbox or a snapshot. */
 static int
-read_boxes(struct kh_shelf *shelf, struct needs *needs, struct kh_error *err)
+read_records(struct kh_shelf *shelf, struct needs *needs, struct kh_error *err)
 {
     int r = each_entry(shelf, "sandboxes", read_box, needs, err);
 
+    if (r == 0)
+        r = each_entry(shelf, "snapshots", read_snapshot, needs, err);
     return r < 0 ? r : each_entry(shelf, "damaged", refuse_damaged, needs, err);
 }
 
@@ -218,7 +252,7 @@ collect(struct kh_shelf *shelf, struct kh_removed *removed, struct kh_error *err
     int r = read_names(shelf, &needs, &names, err);
 
     if (r == 0)
-        r = read_boxes(shelf, &needs, err);
+        r = read_records(shelf, &needs, err);
     if (r == 0)
         r = remove_others(shelf, shelf->ids, &needs.images, removed, err);
     if (r == 0)
@@ -238,12 +272,19 @@ check_free(struct kh_shelf *shelf, const char *name, const char *id,
     int r = read_names(shelf, &needs, &names, err);
 
     if (r == 0 && names < 2)
-        r = read_boxes(shelf, &needs, err);
-    if (r == 0 && needs.boxes)
+        r = read_records(shelf, &needs, err);
+    if (r == 0 && needs.boxes.count)
         r = kh_fail(err, EBUSY,
                     "image '%s' is needed by %u sandbox%s: %s%s (hint: kernelhost rm)",
-                    name, needs.boxes, needs.boxes == 1 ? "" : "es", needs.names,
-                    needs.boxes > SHOWN_MAX ? ", ..." : "");
+                    name, needs.boxes.count, needs.boxes.count == 1 ? "" : "es",
+                    needs.boxes.names, needs.boxes.count > SHOWN_MAX ? ", ..." : "");
+    else if (r == 0 && needs.snapshots.count)
+        r = kh_fail(err, EBUSY,
+                    "image '%s' is needed by %u snapshot%s: %s%s (hint: kernelhost "
+                    "snapshot rm)",
+                    name, needs.snapshots.count, needs.snapshots.count == 1 ? "" : "s",
+                    needs.snapshots.names,
+                    needs.snapshots.count > SHOWN_MAX ? ", ..." : "");
     needs_release(&needs);
     return r;
 }

@@ -29,8 +29,8 @@ SANITIZED = any(sign in BINARY.read_bytes()
  B_IMAGES) = range(1, 10)
 B_EXITED = 32
 MAGIC = 0x4B48424B
-REQUEST_HEAD = struct.Struct("<IIQQ57s65s6xQIIQII")
-REPLY_HEAD = struct.Struct("<IIQQi508s16s57s65s6xIiQQQIIQQQQIIIIQQ")
+REQUEST_HEAD = struct.Struct("<IIQQ57s65s6xQIIQII57s7xQ")
+REPLY_HEAD = struct.Struct("<IIQQi508s16s57s65s6xIiQQQIIQQQQIIIIQQ57s3xIQQ")
 RUNNING, STOPPED = 1, 4
 ENOENT, EEXIST = 2, 17
 INFO = json.dumps({
@@ -233,7 +233,7 @@ class Gateway:
         data = REPLY_HEAD.pack(
             MAGIC, kind, serial, arg, error, why, bytes(16), name, image, state, 1, 1,
             1, 1 << 29, 1000, 100, 1 << 30, 0, 0, 0, 1, 0, 0, 0,
-            1, 0)
+            1, 0, b"", 0, 0, 0)
         with contextlib.suppress(OSError):
             socket.send_fds(self.broker, [data], list(fds))
 

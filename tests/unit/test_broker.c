@@ -96,6 +96,9 @@ malformed(void)
     q = request(KH_BROKER_CREATE, 2);
     memset(q.image, 'a', sizeof(q.image));
     is_int(refused(&q, sizeof(q)), -EBADMSG, "an image without an end does");
+    q = request(KH_BROKER_SNAPSHOT, 2);
+    memset(q.other, 'a', sizeof(q.other));
+    is_int(refused(&q, sizeof(q)), -EBADMSG, "a snapshot without an end does");
     q = request(77, 2);
     is_int(refused(&q, sizeof(q)), -EBADMSG, "an unknown type does");
     q = request(KH_BROKER_HELLO, 2);
@@ -119,6 +122,15 @@ phases(void)
     is_int(ask(KH_BROKER_STAT, 8, &err), 0, "a name that is none");
     kh_fd_recv(gateway, &reply, sizeof(reply), NULL);
     is_int(reply.error.code, ENOENT, "is not there");
+    is_int(ask(KH_BROKER_SNAPSHOT, 9, &err), 0, "a snapshot of it");
+    kh_fd_recv(gateway, &reply, sizeof(reply), NULL);
+    is_int(reply.error.code, ENOENT, "is not taken");
+    is_int(ask(KH_BROKER_SNAPSHOT_REMOVE, 10, &err), 0, "one that is none");
+    kh_fd_recv(gateway, &reply, sizeof(reply), NULL);
+    is_int(reply.error.code, ENOENT, "is not removed");
+    is_int(ask(KH_BROKER_SNAPSHOTS, 11, &err), 0, "the list of them");
+    kh_fd_recv(gateway, &reply, sizeof(reply), NULL);
+    is_int(reply.error.code, ENOENT, "is empty");
     close(gateway);
     is_int(kh_broker_serve(&broker, &err), -EPIPE, "its end is told");
     gateway = -1;

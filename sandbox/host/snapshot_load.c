@@ -1,0 +1,167 @@
+/* Snapshots of an earlier host. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "sandbox/host/snapshot.h"
+
+/* As that of a sandbox: kept as damaged/ID.snapshot, its disk in place. */
+static void
+set_aside(struct kh_store *store, const char *id, const struct kh_error *why)
+{
+    AUTO_FREE char *name = kh_xasprintf("%s.snapshot", id);
+    AUTO_FREE char *path = kh_xasprintf("%s/record", id);
+
+    if (renameat(store->snapshots, path, store->damaged, name) < 0)
+        snprintf(name, strlen(name) + 1, "-");
+    kh_log(
+        KH_LOG_ERROR,
+        "snapshot record set aside id=%s reason='%s' moved='damaged/%s' (hint: put a "
+        "good copy back as 'record' in snapshots/%s)",
+        id, why->text, name, id);
+}
+
+static void
+thaw(struct kh_host *host, const char *id)
+{
+    struct kh_error err = {0};
+    size_t i;
+
+    for (i = 0; i < host->boxes.count; i++) {
+        struct kh_box *box = host->boxes.at[i];
+
+        if (strcmp(box->id, id) != 0 || box->phase != KH_BOX_RUNNING)
+            continue;
+        box->frozen = false;
+        if (kh_cgroup_freeze(host->groups, id, false, &err) < 0)
+            kh_log(KH_LOG_ERROR, "cannot thaw name=%s: %s", box->record.name, err.text);
+    }
+}
+
+/* The sandbox that stood still for snapshot ID. */
+static void
+thaw_for(struct kh_host *host, const char *id)
+{
+    int fd = openat(host->store.snapshots, id,
+                    O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    struct dirent *entry;
+
+    while (dir && (entry = readdir(dir)))
+        if (!strncmp(entry->d_name, KH_SNAPSHOT_FROZE, strlen(KH_SNAPSHOT_FROZE))) {
+            thaw(host, entry->d_name + strlen(KH_SNAPSHOT_FROZE));
+            (void)unlinkat(fd, entry->d_name, 0);
+        }
+    if (dir)
+        closedir(dir);
+}
+
+/* What has no record was never acknowledged, or was removed; what has a damaged one
+ * stays. Its disk is swept when its directory is gone. */
+static void
+drop(struct kh_store *store, const char *id)
+{
+    AUTO_FREE char *aside = kh_xasprintf("%s.snapshot", id);
+
+    if (faccessat(store->damaged, aside, F_OK, AT_SYMLINK_NOFOLLOW) < 0 &&
+        renameat(store->snapshots, id, store->trash, id) < 0)
+        kh_log(KH_LOG_WARN, "cannot move snapshot '%s' to the trash: %s", id,
+               strerror(errno));
+}
+
+static int
+read_record(struct kh_store *store, const char *id, struct kh_snapshot_record *ret,
+            struct kh_error *err)
+{
+    AUTO_FREE char *path = kh_xasprintf("%s/record", id);
+    AUTO_FREE char *data = NULL;
+    char own[KH_ID_TEXT];
+    size_t size = 0;
+    int r = kh_fd_read_file(store->snapshots, path, KH_SNAPSHOT_RECORD_SIZE, &data,
+                            &size, err);
+
+    if (r == 0)
+        r = kh_snapshot_decode(data, size, ret, err);
+    if (r < 0)
+        return r;
+    kh_id_text(ret->id, own);
+    return strcmp(own, id) == 0
+               ? 0
+               : kh_fail(err, EBADMSG, "record belongs to another snapshot, '%s'", own);
+}
+
+static void
+load_one(struct kh_host *host, const char *id)
+{
+    struct kh_snapshot_record record;
+    struct kh_error err = {0};
+    int r = read_record(&host->store, id, &record, &err);
+
+    thaw_for(host, id);
+    if (r == -ENOENT ||
+        (r == 0 && record.expires && record.expires <= (uint64_t)time(NULL))) {
+        drop(&host->store, id);
+        return;
+    }
+    if (r == 0 && kh_snapshots_find(&host->snapshots, record.name))
+        r = kh_fail(&err, EEXIST, "another snapshot has its name, '%s'", record.name);
+    if (r < 0)
+        set_aside(&host->store, id, &err);
+    else
+        kh_snapshot_new(host, &record);
+}
+
+static int
+compare(const void *a, const void *b)
+{
+    const struct kh_snapshot *p = *(struct kh_snapshot *const *)a;
+    const struct kh_snapshot *q = *(struct kh_snapshot *const *)b;
+
+    if (p->record.created != q->record.created)
+        return p->record.created < q->record.created ? -1 : 1;
+    return strcmp(p->id, q->id);
+}
+
+/* A child of an earlier kernelhostd may be about to make one more disk. */
+static int
+wait_for_children(const struct kh_store *store, struct kh_error *err)
+{
+    return flock(store->snapshots, LOCK_EX) < 0 || flock(store->snapshots, LOCK_UN) < 0
+               ? kh_fail_errno(err, "cannot lock the snapshots")
+               : 0;
+}
+
+int
+kh_snapshot_load(struct kh_host *host, struct kh_error *err)
+{
+    struct kh_snapshots *snapshots = &host->snapshots;
+    int r = wait_for_children(&host->store, err);
+    int fd = openat(host->store.snapshots, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    struct dirent *entry;
+    size_t i;
+
+    if (!dir)
+        r = kh_fail_errno(err, "cannot list the snapshots");
+    while (r == 0 && (entry = readdir(dir)))
+        if (strspn(entry->d_name, "0123456789abcdef") == KH_ID_TEXT - 1 &&
+            strlen(entry->d_name) == KH_ID_TEXT - 1)
+            load_one(host, entry->d_name);
+    if (dir)
+        closedir(dir);
+    /* In the order of their making, as those that come. */
+    if (snapshots->count)
+        qsort(snapshots->at, snapshots->count, sizeof(*snapshots->at), compare);
+    for (i = 0; i < snapshots->count; i++)
+        snapshots->at[i]->number = i + 1;
+    return r;
+}
