@@ -6,6 +6,11 @@ _kernelhost_names() {
     kernelhost ${1:+--state "$1"} ls --quiet 2>/dev/null </dev/null
 }
 
+# _kernelhost_snapshots [STATE]: the snapshots of the host that runs, if any.
+_kernelhost_snapshots() {
+    kernelhost ${1:+--state "$1"} snapshot ls --quiet 2>/dev/null </dev/null
+}
+
 # _kernelhost_images [STATE]: the images there.
 _kernelhost_images() {
     kernelhost ${1:+--state "$1"} image ls 2>/dev/null </dev/null | awk 'NR > 1 { print $1 }'
@@ -14,7 +19,7 @@ _kernelhost_images() {
 _kernelhost() {
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
     local commands='serve restart upgrade create ls show rm start stop sleep wake idle run exec connect kernel
-        kernelspec image doctor version help'
+        kernelspec image snapshot fork doctor version help'
     local limits='--image --memory --cpus --pids --disk' every='--state --json --help'
     local command='' state='' arguments=0 i options words
 
@@ -26,13 +31,16 @@ _kernelhost() {
         --image | -i | --memory | -m | --cpus | --pids | --code | -c | --kernel | -k | \
             --output | -o | --save-dir | --cwd | -C | --env | -e | --name | --prefix | \
             --display-name | --connection-file | -f | --ref | --max-size | --max-entries | \
-            --timeout | --from | --packages | --requirements | --to | --freeze-after | \
+            --timeout | --from | --packages | --requirements | --to | --expires | --freeze-after | \
             --hibernate-after) ((i++)) ;;
         -*) ;;
         *)
             if [ -z "$command" ]; then
                 command=${COMP_WORDS[i]}
             elif [ "$command" = kernelspec ] || [ "$command" = image ]; then
+                command+=" ${COMP_WORDS[i]}"
+            elif [ "$command:$arguments" = snapshot:0 ] &&
+                [[ ${COMP_WORDS[i]} = @(ls|show|rm) ]]; then
                 command+=" ${COMP_WORDS[i]}"
             else
                 ((arguments++))
@@ -54,8 +62,13 @@ _kernelhost() {
         [ "$command" != run ] || mapfile -t COMPREPLY < <(compgen -W python -- "$current")
         return
         ;;
+    --from)
+        [ "$command" != create ] ||
+            mapfile -t COMPREPLY < <(compgen -W "$(_kernelhost_snapshots "$state")" -- "$current")
+        return
+        ;;
     --image | -i | --memory | -m | --cpus | --pids | --code | -c | --cwd | -C | --env | -e | \
-        --name | --display-name | --ref | --max-size | --max-entries | --timeout | --from | \
+        --name | --display-name | --ref | --max-size | --max-entries | --timeout | --expires | \
         --freeze-after | --hibernate-after) return ;;
     esac
 
@@ -63,7 +76,8 @@ _kernelhost() {
     '') words=$commands options=--version ;;
     serve) options=--foreground ;;
     upgrade) options=--to ;;
-    create | kernel) options=$limits ;;
+    create) options="--from $limits" ;;
+    kernel) options=$limits ;;
     ls) options=--quiet ;;
     sleep) options=--frozen ;;
     idle) options='--freeze-after --hibernate-after --keep-awake' ;;
@@ -77,13 +91,18 @@ _kernelhost() {
     image) words='ls import build rm' ;;
     'image import') options='--ref --max-size --max-entries --timeout' ;;
     'image build') options='--from --packages --requirements' ;;
+    snapshot) options=--expires ;;
+    'snapshot ls') options=--quiet ;;
     help) words=$commands ;;
     esac
     [ "$command" != kernel ] || options+=' --connection-file'
     case $command:$arguments in
-    show:0 | run:0 | exec:0 | connect:0 | idle:0 | rm:* | start:* | stop:* | sleep:* | wake:*)
+    show:0 | run:0 | exec:0 | connect:0 | idle:0 | rm:* | start:* | stop:* | sleep:* | wake:* | fork:0 | \
+        'snapshot ls:0')
         words=$(_kernelhost_names "$state")
         ;;
+    snapshot:0) words="ls show rm $(_kernelhost_names "$state")" ;;
+    'snapshot show:0' | 'snapshot rm:'*) words=$(_kernelhost_snapshots "$state") ;;
     esac
     case $command:$arguments in
     'image import:0') [[ $current = -* ]] || mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;

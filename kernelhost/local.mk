@@ -10,7 +10,8 @@ libcli_a_SOURCES = \
 	kernelhost/cli/doctor.h kernelhost/cli/doctor_capacity.c \
 	kernelhost/cli/doctor_cgroup.c kernelhost/cli/doctor_criu.c \
 	kernelhost/cli/doctor_kernel.c kernelhost/cli/doctor_state.c \
-	kernelhost/cli/exec.c kernelhost/cli/help.c kernelhost/cli/http.c \
+	kernelhost/cli/exec.c kernelhost/cli/fork.c kernelhost/cli/help.c \
+	kernelhost/cli/http.c \
 	kernelhost/cli/http.h kernelhost/cli/image.c kernelhost/cli/jupyterdir.c \
 	kernelhost/cli/jupyterdir.h kernelhost/cli/kernel.c kernelhost/cli/kernelspec.c \
 	kernelhost/cli/lifecycle.c kernelhost/cli/limits.c kernelhost/cli/limits.h \
@@ -23,7 +24,8 @@ libcli_a_SOURCES = \
 	kernelhost/cli/renew.c \
 	kernelhost/cli/run_notebook.c kernelhost/cli/serve.c kernelhost/cli/session.c \
 	kernelhost/cli/session.h kernelhost/cli/show.c kernelhost/cli/idle.c kernelhost/cli/size.c \
-	kernelhost/cli/size.h kernelhost/cli/table.c kernelhost/cli/table.h \
+	kernelhost/cli/size.h kernelhost/cli/snapshot.c kernelhost/cli/table.c \
+	kernelhost/cli/table.h \
 	kernelhost/cli/text.c kernelhost/cli/text.h
 nodist_libcli_a_SOURCES = kernelhost/cli/logo.c
 libcli_a_CFLAGS = $(AM_CFLAGS) $(CURL_CFLAGS) $(JANSSON_CFLAGS)
@@ -72,6 +74,7 @@ libgateway_a_SOURCES = \
 	kernelhost/gateway/death.c kernelhost/gateway/death.h \
 	kernelhost/gateway/entries.c \
 	kernelhost/gateway/exec.c kernelhost/gateway/exec.h \
+	kernelhost/gateway/fork.c kernelhost/gateway/fork.h \
 	kernelhost/gateway/gateway.h \
 	kernelhost/gateway/heart.c kernelhost/gateway/heart.h \
 	kernelhost/gateway/inquest.c \
@@ -115,9 +118,11 @@ libgateway_a_SOURCES = \
 	kernelhost/http/server.c kernelhost/http/server.h \
 	kernelhost/http/server_own.h \
 	kernelhost/http/v1.c kernelhost/http/v1.h \
-	kernelhost/http/v1_exec.c kernelhost/http/v1_kernels.c \
+	kernelhost/http/v1_exec.c kernelhost/http/v1_fork.c \
+	kernelhost/http/v1_kernels.c \
 	kernelhost/http/v1_launch.c kernelhost/http/v1_run.c \
-	kernelhost/http/v1_sandboxes.c kernelhost/http/v1_sleep.c
+	kernelhost/http/v1_sandboxes.c kernelhost/http/v1_sleep.c \
+	kernelhost/http/v1_snapshots.c
 
 pkglibexec_PROGRAMS += kernelhost-gateway
 kernelhost_gateway_SOURCES = kernelhost/gateway/main.c

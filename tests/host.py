@@ -33,15 +33,17 @@ class Failed(Exception):
 
 
 class Host:
-    def __init__(self, name="h", images=True, preload="", wait=True, spares=0):
+    def __init__(self, name="h", images=True, preload="", wait=True, spares=0,
+                 options=()):
         """Makes the state directory KH_TMP/NAME; starts nothing. Zygotes import
         PRELOAD; "none": there are none. WAIT: start() waits for the first. SPARES
-        sandboxes are made ahead."""
+        sandboxes are made ahead. OPTIONS are more of kernelhostd's."""
         self.state = TMP / name
         self.log = TMP / f"{name}.log"
         self.process = None
         self.preload = preload
         self.spares = spares
+        self.options = options
         self.warm = images and wait and preload != "none"
         self.state.mkdir()
         (self.state / "layers").mkdir(mode=0o700)
@@ -74,7 +76,8 @@ class Host:
         before = len(self.log_text())
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
-                [DAEMON, "--preload", self.preload, "--spares", str(self.spares)],
+                [DAEMON, "--preload", self.preload, "--spares", str(self.spares),
+                 *self.options],
                 env=self.env, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )
         end = time.monotonic() + timeout
@@ -151,12 +154,16 @@ class Host:
     def log_text(self):
         return self.log.read_text(errors="replace") if self.log.exists() else ""
 
+    def command(self, *args):
+        """The words of `kernelhost ARGS...`, for a process with self.env."""
+        return [PREFIX / "bin/kernelhost", *map(str, args)]
+
     def cli(self, *args, check=True, timeout=120, **options):
         """Runs `kernelhost ARGS...`; returns the CompletedProcess, with text."""
         if "input" not in options:
             options.setdefault("stdin", subprocess.DEVNULL)
         done = subprocess.run(
-            [PREFIX / "bin/kernelhost", *map(str, args)],
+            self.command(*args),
             env=self.env, capture_output=True, text=True, timeout=timeout, **options,
         )
         if check and done.returncode != 0:

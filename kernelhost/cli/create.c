@@ -6,7 +6,11 @@
 #include "kernelhost/cli/text.h"
 #include "protocol/jupyter/jsontree.h"
 
-const struct kh_option kh_options_create[] = {KH_LIMIT_OPTIONS, {0}};
+const struct kh_option kh_options_create[] = {
+    {"from", 0, "SNAPSHOT", "snapshot to start from"},
+    KH_LIMIT_OPTIONS,
+    {0},
+};
 
 int
 kh_cmd_create(struct kh_cli *cli, const struct kh_args *args, struct kh_error *err)
@@ -14,8 +18,11 @@ kh_cmd_create(struct kh_cli *cli, const struct kh_args *args, struct kh_error *e
     AUTO(kh_http) struct kh_http *http = kh_http_new(cli->state);
     AUTO_JSON json_t *body = json_object(), *sandbox = NULL;
     AUTO_FREE char *path = NULL, *name = NULL;
+    const char *from = kh_args_get(args, "from");
     int r = kh_limits_read(args, body, err);
 
+    if (r == 0 && from)
+        r = kh_http_set_text(body, "from", "--from", from, err);
     if (r == 0 && args->words) {
         r = kh_http_path(args->word[0], NULL, &path, err); /* checks the name */
         json_object_set_new(body, "name", json_string(args->word[0]));

@@ -32,7 +32,8 @@ const struct kh_command kh_commands[] = {
      "Looks first whether they are all there and can take over what runs; if not,\n"
      "nothing is changed.",
      kh_options_upgrade, 0, 0, 0, 0, kh_cmd_upgrade},
-    {"create", "[NAME] [--image IMAGE] [--memory SIZE] [--cpus N] [--pids N]",
+    {"create",
+     "[NAME] [--image IMAGE | --from SNAPSHOT] [--memory SIZE] [--cpus N] [--pids N]",
      "make a sandbox and print its name",
      "NAME has 1 to 56 lower-case letters, digits and inner hyphens. Without one the\n"
      "host makes one. Sizes end in K, M or G (of 1024).",
@@ -120,8 +121,26 @@ const struct kh_command kh_commands[] = {
      "files it builds the default image anew, with mmdebstrap. Needs the network.",
      kh_options_image_build, 1, 1, 0, 0, kh_cmd_image_build},
     {"image rm", "NAME...", "remove images and the layers that nothing else needs",
-     "Refused while a sandbox needs the image.", NO_OPTIONS, 1, ANY, 0, 0,
+     "Refused while a sandbox or a snapshot needs the image.", NO_OPTIONS, 1, ANY, 0, 0,
      kh_cmd_image_rm},
+    {"snapshot", "NAME [SNAPSHOT] [--expires TIME]",
+     "keep what a sandbox's files are now, and print the snapshot's name",
+     "The sandbox goes on; it stands still for the moment that this takes. TIME is "
+     "like\n"
+     "90s, 15m, 1h or 7d. A sandbox that is called like one of the commands below "
+     "is\n"
+     "meant behind --.",
+     kh_options_snapshot, 1, 2, 0, 0, kh_cmd_snapshot},
+    {"snapshot ls", "[NAME] [-q]", "list the snapshots, or those of a sandbox", NULL,
+     kh_options_snapshot_ls, 0, 1, 0, 0, kh_cmd_snapshot_ls},
+    {"snapshot show", "SNAPSHOT", "tell everything about a snapshot", NULL, NO_OPTIONS,
+     1, 1, 0, 0, kh_cmd_snapshot_show},
+    {"snapshot rm", "SNAPSHOT...", "remove snapshots",
+     "Sandboxes that were made from them keep all they have.", NO_OPTIONS, 1, ANY, 0, 0,
+     kh_cmd_snapshot_rm},
+    {"fork", "NAME NEW...", "make sandboxes with the files that another has now",
+     "Prints the names of those that were made.", NO_OPTIONS, 2, ANY, 0, 0,
+     kh_cmd_fork},
     {"doctor", "", "tell whether this machine can run sandboxes",
      "One line a fact: ok, warn or fail, and the cure. Fails when a fact does.",
      NO_OPTIONS, 0, 0, 0, KH_COMMAND_ANYONE, kh_cmd_doctor},
@@ -214,23 +233,27 @@ kh_command_unknown(const char *word, struct kh_error *err)
                    near ? near : "help");
 }
 
-/* Finds the command in the first word or two; *at moves behind it. */
+/* Finds the command in the first two words ("snapshot ls"), or in the first; *at moves
+ * behind it. */
 static int
 find_command(char **argv, int argc, int *at, const struct kh_command **ret,
              struct kh_error *err)
 {
-    const struct kh_command *command = kh_command_find(argv[*at]);
-    AUTO_FREE char *two = NULL;
+    AUTO_FREE char *two =
+        *at + 1 < argc ? kh_xasprintf("%s %s", argv[*at], argv[*at + 1]) : NULL;
+    const struct kh_command *command = two ? kh_command_find(two) : NULL;
 
-    if (!command && *at + 1 < argc) {
-        two = kh_xasprintf("%s %s", argv[*at], argv[*at + 1]);
-        command = kh_command_find(two);
+    if (command) {
+        *at += 2;
+        *ret = command;
+        return 0;
     }
+    command = kh_command_find(argv[*at]);
     if (!command && two && argv[*at + 1][0] != '-' && is_group(argv[*at]))
         return kh_command_unknown(two, err);
     if (!command)
         return kh_command_unknown(argv[*at], err);
-    *at += two ? 2 : 1;
+    *at += 1;
     *ret = command;
     return 0;
 }

@@ -352,32 +352,54 @@ on_created(void *arg, const struct kh_broker_reply *reply, int *fd)
     free(change);
 }
 
-void
-kh_registry_create(struct kh_registry *registry, const char *name, const char *image,
-                   const struct kh_limits *limits, kh_registry_fn *fn, void *arg)
+/* *REQUEST has the image or the snapshot. */
+static void
+create(struct kh_registry *registry, struct kh_broker_request *request,
+       const char *name, const struct kh_limits *limits, kh_registry_fn *fn, void *arg)
 {
-    struct kh_broker_request request = {
-        .type = KH_BROKER_CREATE, .arg = KH_BROKER_WARM, .limits = *limits};
-    struct change *change = kh_xcalloc(1, sizeof(*change));
+    struct change *change;
     struct kh_error err;
     unsigned nonce;
 
     if (kh_room_need(1, &err) < 0) {
         fn(arg, NULL, &err);
-        free(change);
         return;
     }
     kh_random(&nonce, sizeof(nonce));
     if (*name)
-        snprintf(request.name, sizeof(request.name), "%s", name);
+        snprintf(request->name, sizeof(request->name), "%s", name);
     else
-        snprintf(request.name, sizeof(request.name), "box-%08x", nonce);
-    snprintf(request.image, sizeof(request.image), "%s", *image ? image : IMAGE_PRESET);
+        snprintf(request->name, sizeof(request->name), "box-%08x", nonce);
+    request->type = KH_BROKER_CREATE;
+    request->arg = KH_BROKER_WARM;
+    request->limits = *limits;
+    change = kh_xcalloc(1, sizeof(*change));
     change->registry = registry;
     change->created = fn;
     change->arg = arg;
-    memcpy(change->name, request.name, sizeof(change->name));
-    kh_broker_call(registry->gateway->broker, &request, on_created, change);
+    memcpy(change->name, request->name, sizeof(change->name));
+    kh_broker_call(registry->gateway->broker, request, on_created, change);
+}
+
+void
+kh_registry_create(struct kh_registry *registry, const char *name, const char *image,
+                   const struct kh_limits *limits, kh_registry_fn *fn, void *arg)
+{
+    struct kh_broker_request request = {.arg = 0};
+
+    snprintf(request.image, sizeof(request.image), "%s", *image ? image : IMAGE_PRESET);
+    create(registry, &request, name, limits, fn, arg);
+}
+
+void
+kh_registry_create_from(struct kh_registry *registry, const char *name,
+                        const char *snapshot, const struct kh_limits *limits,
+                        kh_registry_fn *fn, void *arg)
+{
+    struct kh_broker_request request = {.arg = 0};
+
+    snprintf(request.other, sizeof(request.other), "%s", snapshot);
+    create(registry, &request, name, limits, fn, arg);
 }
 
 static void

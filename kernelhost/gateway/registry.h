@@ -39,6 +39,12 @@ void kh_registry_create(struct kh_registry *registry, const char *name,
                         const char *image, const struct kh_limits *limits,
                         kh_registry_fn *fn, void *arg);
 
+/* The same from a snapshot, which decides about the image, and about limits that are
+ * 0. */
+void kh_registry_create_from(struct kh_registry *registry, const char *name,
+                             const char *snapshot, const struct kh_limits *limits,
+                             kh_registry_fn *fn, void *arg);
+
 /* Removes everything of it. FN hears of success when nothing is left; the sandbox
  * is freed by then. */
 void kh_registry_remove(struct kh_registry *registry, struct kh_sandbox *sandbox,

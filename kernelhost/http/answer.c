@@ -19,6 +19,18 @@ kh_http_path(const struct kh_http_request *request)
     return request->path;
 }
 
+void
+kh_http_query(const struct kh_http_request *request, const char *name, char *out,
+              size_t size)
+{
+    const char *value = request->connection
+                            ? MHD_lookup_connection_value(request->connection,
+                                                          MHD_GET_ARGUMENT_KIND, name)
+                            : NULL;
+
+    snprintf(out, size, "%s", value ? value : "");
+}
+
 struct kh_slice
 kh_http_body(const struct kh_http_request *request)
 {

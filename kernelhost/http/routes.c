@@ -33,6 +33,11 @@ static const struct {
     {"POST", "/v1/sandboxes/NAME/kernels/ID/interrupt", kh_v1_kernel_interrupt},
     {"POST", "/v1/sandboxes/NAME/kernels/ID/restart", kh_v1_kernel_restart},
     {"POST", "/v1/sandboxes/NAME/connect", kh_v1_connect},
+    {"POST", "/v1/sandboxes/NAME/snapshots", kh_v1_snapshot_new},
+    {"POST", "/v1/sandboxes/NAME/fork", kh_v1_fork},
+    {"GET", "/v1/snapshots", kh_v1_snapshots},
+    {"GET", "/v1/snapshots/NAME", kh_v1_snapshot_show},
+    {"DELETE", "/v1/snapshots/NAME", kh_v1_snapshot_remove},
     {"POST", "/v1/launch", kh_v1_launch},
 };
 

@@ -33,6 +33,11 @@ void kh_http_free(struct kh_http *http);
 
 const char *kh_http_method(const struct kh_http_request *request);
 const char *kh_http_path(const struct kh_http_request *request);
+
+/* What stands behind "?NAME=" or "&NAME=", as it was sent; "" when nothing does. Cut
+ * to SIZE, so a longer value than is right still has a length that is wrong. */
+void kh_http_query(const struct kh_http_request *request, const char *name, char *out,
+                   size_t size);
 struct kh_slice kh_http_body(const struct kh_http_request *request);
 
 /* FN is called once if the client goes away before the request is finished. */

@@ -56,47 +56,55 @@ kh_v1_fail(struct kh_http_request *request, unsigned status, const char *code,
     fail(request, status, code, message);
 }
 
-void
-kh_v1_error(struct kh_http_request *request, const struct kh_error *err)
+/* What stands for an errno value. */
+struct meaning {
+    int code;
+    unsigned status;
+    const char *name;
+};
+
+static const struct meaning *
+find_meaning(int code)
 {
-    static const struct {
-        int code;
-        unsigned status;
-        const char *name;
-    } table[] = {
-        {EINVAL, 400, "invalid"},
-        {EBADMSG, 400, "invalid"},
-        {ERANGE, 400, "invalid"},
-        {E2BIG, 400, "invalid"},
-        {ENAMETOOLONG, 400, "invalid"},
-        {EADDRNOTAVAIL, 400, "invalid"},
-        {ENOENT, 404, "not_found"},
-        {EEXIST, 409, "exists"},
-        {EBUSY, 409, "conflict"},
-        {ECANCELED, 409, "conflict"},
-        {EADDRINUSE, 409, "conflict"},
-        {EMSGSIZE, 413, "too_large"},
-        {ENOBUFS, 503, "unavailable"},
-        {EAGAIN, 503, "unavailable"},
-        {ENOTCONN, 503, "unavailable"},
-        {EPIPE, 503, "unavailable"},
-        {ECONNREFUSED, 503, "unavailable"},
-        {ETIMEDOUT, 503, "unavailable"},
-        {ENOSPC, 507, "full"},
-        {EMFILE, 507, "full"},
-        {ENOMEM, 507, "full"},
+    static const struct meaning table[] = {
+        {EINVAL, 400, "invalid"},        {EBADMSG, 400, "invalid"},
+        {ERANGE, 400, "invalid"},        {E2BIG, 400, "invalid"},
+        {ENAMETOOLONG, 400, "invalid"},  {EADDRNOTAVAIL, 400, "invalid"},
+        {ENOENT, 404, "not_found"},      {EEXIST, 409, "exists"},
+        {EBUSY, 409, "conflict"},        {ECANCELED, 409, "conflict"},
+        {EADDRINUSE, 409, "conflict"},   {EMSGSIZE, 413, "too_large"},
+        {ENOTSUP, 501, "unsupported"},   {ENOBUFS, 503, "unavailable"},
+        {EAGAIN, 503, "unavailable"},    {ENOTCONN, 503, "unavailable"},
+        {EPIPE, 503, "unavailable"},     {ECONNREFUSED, 503, "unavailable"},
+        {ETIMEDOUT, 503, "unavailable"}, {ENOSPC, 507, "full"},
+        {EMFILE, 507, "full"},           {ENOMEM, 507, "full"},
         {EUSERS, 507, "full"},
     };
+    static const struct meaning other = {0, 500, "internal"};
     size_t i;
 
     for (i = 0; i < KH_COUNT(table); i++)
-        if (table[i].code == err->code) {
-            fail(request, table[i].status, table[i].name, err->text);
-            return;
-        }
-    kh_log(KH_LOG_ERROR, "request failed path=%s why=%s", kh_http_path(request),
-           err->text);
-    fail(request, 500, "internal", err->text);
+        if (table[i].code == code)
+            return &table[i];
+    return &other;
+}
+
+void
+kh_v1_error(struct kh_http_request *request, const struct kh_error *err)
+{
+    const struct meaning *meaning = find_meaning(err->code);
+
+    if (meaning->status == 500)
+        kh_log(KH_LOG_ERROR, "request failed path=%s why=%s", kh_http_path(request),
+               err->text);
+    fail(request, meaning->status, meaning->name, err->text);
+}
+
+json_t *
+kh_v1_error_json(const struct kh_error *err)
+{
+    return json_pack("{s:s, s:s}", "message", err->text, "code",
+                     find_meaning(err->code)->name);
 }
 
 struct kh_sandbox *
@@ -206,8 +214,8 @@ kh_v1_kernels_json(struct kh_sandbox *sandbox)
     return array;
 }
 
-static json_t *
-date_json(uint64_t seconds)
+json_t *
+kh_v1_date(uint64_t seconds)
 {
     char date[KH_DATE_SIZE];
 
@@ -217,15 +225,14 @@ date_json(uint64_t seconds)
     return json_string(date);
 }
 
-/* 0: no limit. */
-static json_t *
-size_json(uint64_t bytes)
+json_t *
+kh_v1_size(uint64_t bytes)
 {
     return bytes ? json_integer((json_int_t)bytes) : json_null();
 }
 
-static void
-id_text(const uint8_t id[KH_ID_SIZE], char out[2 * KH_ID_SIZE + 1])
+void
+kh_v1_id_text(const uint8_t id[KH_ID_SIZE], char out[2 * KH_ID_SIZE + 1])
 {
     int i;
 
@@ -259,15 +266,15 @@ kh_v1_sandbox_json(struct kh_sandbox *sandbox)
     bool stopped = record->state == KH_SANDBOX_STOPPED;
     char id[2 * KH_ID_SIZE + 1];
 
-    id_text(record->id, id);
+    kh_v1_id_text(record->id, id);
     return json_pack(
         "{s:s, s:s, s:s, s:s, s:o, s:o, s:{s:I, s:f, s:i, s:o}, s:{s:I, s:I, s:f, s:i, "
         "s:i}, s:{s:o, s:o}, s:I, s:s*, s:o}",
         "name", record->name, "id", id, "state", state_name(record->state), "image",
-        record->image, "created", date_json(record->created), "started",
-        date_json(stopped ? 0 : record->started), "limits", "memory",
+        record->image, "created", kh_v1_date(record->created), "started",
+        kh_v1_date(stopped ? 0 : record->started), "limits", "memory",
         (json_int_t)record->limits.memory, "cpus", record->limits.cpu_milli / 1000.0,
-        "pids", (int)record->limits.pids, "disk", size_json(record->limits.disk),
+        "pids", (int)record->limits.pids, "disk", kh_v1_size(record->limits.disk),
         "usage", "memory", (json_int_t)record->usage.memory, "memory_peak",
         (json_int_t)record->usage.memory_peak, "cpu_seconds",
         (double)record->usage.cpu_usec / 1e6, "pids", (int)record->usage.pids,

@@ -34,6 +34,9 @@ kh_v1_handler kh_v1_sleep, kh_v1_wake, kh_v1_ladder;
 /* v1_kernels.c */
 kh_v1_handler kh_v1_kernels, kh_v1_kernel_new, kh_v1_kernel_remove,
     kh_v1_kernel_interrupt, kh_v1_kernel_restart, kh_v1_connect;
+/* v1_snapshots.c, v1_fork.c */
+kh_v1_handler kh_v1_snapshots, kh_v1_snapshot_new, kh_v1_snapshot_show,
+    kh_v1_snapshot_remove, kh_v1_fork;
 /* v1_run.c, v1_exec.c, v1_launch.c */
 kh_v1_handler kh_v1_run, kh_v1_exec, kh_v1_launch;
 
@@ -45,6 +48,9 @@ void kh_v1_fail(struct kh_http_request *request, unsigned status, const char *co
 
 /* The status and code that fit the errno value in *ERR. */
 void kh_v1_error(struct kh_http_request *request, const struct kh_error *err);
+
+/* The same as an object, for one of several results. */
+json_t *kh_v1_error_json(const struct kh_error *err);
 
 /* The sandbox or kernel that the call names; answers 404 and returns NULL when
  * there is none. */
@@ -68,6 +74,11 @@ int kh_v1_flag(const json_t *body, const char *name, bool preset, bool *ret_flag
 
 /* "python" for what a client may call it; NULL for no language of ours. */
 const char *kh_v1_language(const char *name);
+
+/* Seconds since 1970 and a number of bytes; null for 0. */
+json_t *kh_v1_date(uint64_t seconds);
+json_t *kh_v1_size(uint64_t bytes);
+void kh_v1_id_text(const uint8_t id[KH_ID_SIZE], char out[2 * KH_ID_SIZE + 1]);
 
 /* Objects as doc/api.md shows them. */
 json_t *kh_v1_sandbox_json(struct kh_sandbox *sandbox);

@@ -134,22 +134,47 @@ kh_v1_read_new(const json_t *object, const char **ret_image,
     return r;
 }
 
+/* The snapshot to start from, or "". */
+static int
+read_from(const json_t *body, const char *image, const char **ret_from,
+          struct kh_error *err)
+{
+    char padded[KH_NAME_SIZE] = "";
+    int r = kh_v1_text(body, "from", KH_NAME_SIZE - 1, "", ret_from, err);
+
+    if (r < 0)
+        return r;
+    snprintf(padded, sizeof(padded), "%s", *ret_from);
+    if (*padded && !kh_name_valid(padded))
+        return kh_fail(err, EINVAL, "'from' must be the name of a snapshot");
+    if (*padded && *image)
+        return kh_fail(err, EINVAL,
+                       "a sandbox from a snapshot has that one's image: give 'from' or "
+                       "'image', not both");
+    return 0;
+}
+
 /* NAME was checked, or is "". */
 static void
 create(const struct kh_v1_call *call, const char *name, bool ensure)
 {
+    struct kh_registry *registry = call->gateway->registry;
+    const char *image, *from;
     struct kh_limits limits;
     struct kh_error err;
-    const char *image;
     struct wait *wait;
 
-    if (kh_v1_read_new(call->body, &image, &limits, &err) < 0) {
+    if (kh_v1_read_new(call->body, &image, &limits, &err) < 0 ||
+        read_from(call->body, image, &from, &err) < 0) {
         kh_v1_error(call->request, &err);
         return;
     }
     wait = wait_new(call);
     wait->ensure = ensure;
-    kh_registry_create(call->gateway->registry, name, image, &limits, on_created, wait);
+    if (*from)
+        kh_registry_create_from(registry, name, from, &limits, on_created, wait);
+    else
+        kh_registry_create(registry, name, image, &limits, on_created, wait);
 }
 
 bool

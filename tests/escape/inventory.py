@@ -108,6 +108,14 @@ def loops(host):
                           capture_output=True, text=True).stdout
 
 
+def disks(host):
+    """What is on the host's disk, as kernelhostd sees it."""
+    try:
+        return sorted(os.listdir(f"/proc/{host.pid}/root{host.state}/disk"))
+    except FileNotFoundError:
+        return []
+
+
 class Inventory:
     def __init__(self, host):
         self.host = host
@@ -130,6 +138,7 @@ class Inventory:
             "descriptors of kernelhostd": descriptors(host.pid),
             "descriptors of the gateway": descriptors(self.gateway),
             "loop devices": loops(host),
+            "disks": disks(host),
             "keys": keyrings(),
         }
 

@@ -31,6 +31,14 @@ def rounds(host, count, work):
             host.cli("create", f"bad-{i}", "--memory", "1K", check=False)
         if work and i % 25 == 0:
             host.cli("stop", f"box-{i}")
+        if work and i % 20 == 0:
+            host.cli("snapshot", f"box-{i}", "snap")
+            host.cli("create", "child", "--from", "snap")
+            host.cli("create", f"bad-{i}", "--from", "snap", "--disk", "1M",
+                     check=False)
+            host.cli("fork", f"box-{i}", "fork", "child", check=False)
+            host.cli("snapshot", "rm", "snap")
+            host.cli("rm", "child", "fork")
         host.cli("rm", f"box-{i}")
 
 
@@ -94,7 +102,7 @@ def main():
     equal(after[0].keys() - outside[0].keys(), set(), "N11 no process after the host")
     equal(after[1:], outside[1:], "N11 no mount and no loop device after the host")
     equal(cgroups(inventory.key), [], "N11 no cgroup after the host")
-    homes = ("sandboxes/", "trash/", "mnt/", "damaged/")
+    homes = ("sandboxes/", "snapshots/", "trash/", "mnt/", "damaged/")
     left = [name for name in files(host.state) if name.startswith(homes)]
     equal(left, [], "N11 no file of a sandbox after the host")
     used = subprocess.run(["find", host.state / "run", "!", "-type", "d"],

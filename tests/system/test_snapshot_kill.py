@@ -1,0 +1,84 @@
+#!/usr/bin/env python3
+"""kernelhostd is killed while it takes snapshots and forks, and finds damaged records:
+what was acknowledged is there and whole, and nothing is left over."""
+
+import subprocess
+import time
+
+from host import Host
+from snapshots import disks, each, run, snapshots
+from tap import done, equal, note, ok
+
+
+def killed(host, rounds=30):
+    """kernelhostd dies in the middle: a snapshot is whole or not there, what was
+    acknowledged is there, the sandbox goes on, and nothing is left over."""
+    host.cli("create", "box")
+    digest = ("--", "sha256sum", "/workspace/x")
+    host.cli("exec", "box", "--", "sh", "-c",
+             "head -c 3000000 /dev/urandom >/workspace/x")
+    want = host.cli("exec", "box", *digest).stdout
+    run(host, "box", "kept = 'variable'")
+    acknowledged, whole, wrong_ones = [], 0, []
+    for n in range(rounds):
+        host.cli("exec", "box", "--", "sh", "-c",
+                 "head -c 2000000 /dev/urandom >/workspace/dirty")
+        pending = subprocess.Popen(
+            host.command("snapshot", "box", f"snap-{n}") if n % 3 else
+            host.command("fork", "box", f"fork-{n}-a", f"fork-{n}-b"),
+            env=host.env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        # Most of what it does, it does within 60 ms.
+        time.sleep(0.002 * n)
+        host.process.kill()
+        host.process.wait()
+        host.process = None
+        acknowledged += pending.communicate()[0].split()
+        host.start()
+        known = {"box", *snapshots(host), *host.cli("ls", "-q").stdout.split()}
+        missing = [name for name in acknowledged if name not in known]
+        ids = ({s["id"] for s in host.json("snapshot", "ls")} |
+               {s["id"] for s in host.json("ls")})
+        if missing or set(disks(host)) != ids or {
+                p.name for p in (host.state / "snapshots").iterdir()} != {
+                s["id"] for s in host.json("snapshot", "ls")}:
+            wrong_ones.append((n, missing, set(disks(host)) ^ ids))
+        if host.json("show", "box")["state"] != "running":
+            wrong_ones.append((n, "it stands still"))
+        if run(host, "box", "print(kept)") != "variable\n":
+            wrong_ones.append((n, "the kernel is another"))
+    equal(wrong_ones, [], f"{rounds} times: nothing lost, nothing left over")
+    for name in snapshots(host):
+        host.cli("create", "probe", "--from", name)
+        whole += host.cli("exec", "probe", *digest).stdout == want
+        host.cli("rm", "probe")
+    equal(whole, len(snapshots(host)), f"all {whole} that are there are whole")
+    note(f"acknowledged: {len(acknowledged)}")
+
+
+def damaged(host):
+    host.cli("create", "box")
+    run(host, "box", "open('/workspace/x', 'w').write('kept')")
+    host.cli("snapshot", "box", "snap")
+    ident = host.json("snapshot", "show", "snap")["id"]
+    record = host.state / "snapshots" / ident / "record"
+    good = record.read_bytes()
+    host.kill()
+    record.write_bytes(good[:100] + b"x" + good[101:])
+    host.start()
+    equal(snapshots(host), [], "a damaged record is no snapshot")
+    ok(f"set aside id={ident}" in host.log_text(), "which the log tells")
+    host.kill()
+    host.start()
+    host.kill()
+    (host.state / "damaged" / f"{ident}.snapshot").unlink()
+    record.write_bytes(good)
+    host.start()
+    equal(snapshots(host), ["snap"], "with a good copy it is back")
+    host.cli("create", "child", "--from", "snap")
+    equal(run(host, "child", "print(open('/workspace/x').read())"), "kept\n",
+          "and whole")
+
+
+with Host() as private:
+    each(private, killed, damaged)
+done()
