@@ -104,7 +104,8 @@ libgateway_a_SOURCES = \
 	kernelhost/gateway/request.c kernelhost/gateway/request.h \
 	kernelhost/gateway/router.c \
 	kernelhost/gateway/sandbox.c kernelhost/gateway/sandbox.h \
-	kernelhost/gateway/sandbox_frames.c kernelhost/gateway/sandbox_list.c \
+	kernelhost/gateway/sandbox_frames.c kernelhost/gateway/snapshot.c kernelhost/gateway/snapshot.h \
+	kernelhost/gateway/sandbox_list.c \
 	kernelhost/gateway/sandbox_record.c kernelhost/gateway/sandbox_sleep.c \
 	kernelhost/gateway/sandbox_own.h \
 	kernelhost/gateway/peers.c kernelhost/gateway/peers.h \

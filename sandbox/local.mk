@@ -46,7 +46,7 @@ kernelhost_import_LDADD = libimport.a libimage.a libbase.a $(ARCHIVE_LIBS) \
 noinst_LIBRARIES += libhost.a
 libhost_a_SOURCES = \
 	sandbox/host/birth.c sandbox/host/birth.h \
-	sandbox/host/box.c sandbox/host/box.h sandbox/host/box_own.h sandbox/host/box_run.c \
+	sandbox/host/box.c sandbox/host/box.h sandbox/host/box_copy.c sandbox/host/box_own.h sandbox/host/box_run.c \
 	sandbox/host/admission.c sandbox/host/admission.h \
 	sandbox/host/boxes.c sandbox/host/boxes.h \
 	sandbox/host/broker.c sandbox/host/broker.h sandbox/host/broker_own.h \

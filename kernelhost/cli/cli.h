@@ -81,7 +81,7 @@ kh_command_fn kh_cmd_connect, kh_cmd_create, kh_cmd_doctor, kh_cmd_exec, kh_cmd_
     kh_cmd_version, kh_cmd_wake;
 
 extern const struct kh_option kh_options_connect[], kh_options_create[],
-    kh_options_exec[], kh_options_idle[], kh_options_image_build[],
+    kh_options_exec[], kh_options_fork[], kh_options_idle[], kh_options_image_build[],
     kh_options_image_import[], kh_options_kernel[], kh_options_kernelspec[],
     kh_options_kernelspec_remove[], kh_options_ls[], kh_options_run[],
     kh_options_serve[], kh_options_sleep[], kh_options_snapshot[],

@@ -9,6 +9,11 @@
 #include "kernelhost/cli/text.h"
 #include "protocol/jupyter/jsontree.h"
 
+const struct kh_option kh_options_fork[] = {
+    {"files", 0, NULL, "only the files: no process comes along"},
+    {0},
+};
+
 /* The errno value that the API's code of one of several failures stands for. */
 static int
 errno_of(const char *code)
@@ -57,6 +62,8 @@ kh_cmd_fork(struct kh_cli *cli, const struct kh_args *args, struct kh_error *err
     size_t i;
 
     json_object_set_new(body, "names", names);
+    if (kh_args_has(args, "files"))
+        json_object_set_new(body, "memory", json_false());
     for (i = 1; r == 0 && i < args->words; i++) {
         AUTO_FREE char *checked = NULL;
 

@@ -123,10 +123,11 @@ const struct kh_command kh_commands[] = {
     {"image rm", "NAME...", "remove images and the layers that nothing else needs",
      "Refused while a sandbox or a snapshot needs the image.", NO_OPTIONS, 1, ANY, 0, 0,
      kh_cmd_image_rm},
-    {"snapshot", "NAME [SNAPSHOT] [--expires TIME]",
+    {"snapshot", "NAME [SNAPSHOT] [--memory] [--expires TIME]",
      "keep what a sandbox's files are now, and print the snapshot's name",
-     "The sandbox goes on; it stands still for the moment that this takes. TIME is "
-     "like\n"
+     "The sandbox goes on; it stands still for the moment that this takes. With "
+     "--memory\n"
+     "its processes are kept as well; no cell may run then. TIME is like\n"
      "90s, 15m, 1h or 7d. A sandbox that is called like one of the commands below "
      "is\n"
      "meant behind --.",
@@ -138,9 +139,11 @@ const struct kh_command kh_commands[] = {
     {"snapshot rm", "SNAPSHOT...", "remove snapshots",
      "Sandboxes that were made from them keep all they have.", NO_OPTIONS, 1, ANY, 0, 0,
      kh_cmd_snapshot_rm},
-    {"fork", "NAME NEW...", "make sandboxes with the files that another has now",
-     "Prints the names of those that were made.", NO_OPTIONS, 2, ANY, 0, 0,
-     kh_cmd_fork},
+    {"fork", "NAME NEW... [--files]", "make sandboxes with all that another has now",
+     "Files, processes and variables; only the files with --files, or if it is "
+     "stopped.\n"
+     "Random numbers differ. Prints the names of those that were made.",
+     kh_options_fork, 2, ANY, 0, 0, kh_cmd_fork},
     {"doctor", "", "tell whether this machine can run sandboxes",
      "One line a fact: ok, warn or fail, and the cure. Fails when a fact does.",
      NO_OPTIONS, 0, 0, 0, KH_COMMAND_ANYONE, kh_cmd_doctor},

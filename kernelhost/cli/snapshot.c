@@ -14,6 +14,7 @@
 #include "protocol/link/broker.h"
 
 const struct kh_option kh_options_snapshot[] = {
+    {"memory", 0, NULL, "keep the processes and their memory, too"},
     {"expires", 0, "TIME", "remove it after that time: 90s, 1h, 7d"},
     {0},
 };
@@ -70,6 +71,8 @@ kh_cmd_snapshot(struct kh_cli *cli, const struct kh_args *args, struct kh_error 
         r = check_name(args->word[1], err);
         json_object_set_new(body, "name", json_string(args->word[1]));
     }
+    if (kh_args_has(args, "memory"))
+        json_object_set_new(body, "memory", json_true());
     if (r == 0 && expires)
         r = set_expires(body, expires, err);
     if (r == 0)

@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "kernelhost/gateway/broker.h"
 #include "kernelhost/gateway/registry.h"
+#include "kernelhost/gateway/snapshot.h"
 
 struct wait {
     struct fork *fork;
@@ -94,11 +95,9 @@ on_snapshot(void *arg, const struct kh_broker_reply *reply, int *fd)
 }
 
 void
-kh_fork(struct kh_gateway *gateway, const char *name,
+kh_fork(struct kh_gateway *gateway, const char *name, bool memory,
         const struct kh_fork_child *children, unsigned count, kh_fork_fn *fn, void *arg)
 {
-    struct kh_broker_request request = {.type = KH_BROKER_SNAPSHOT,
-                                        .arg = KH_SNAPSHOT_TEMPORARY};
     struct fork *fork = kh_xcalloc(1, sizeof(*fork));
     uint64_t nonce;
     unsigned i;
@@ -115,7 +114,7 @@ kh_fork(struct kh_gateway *gateway, const char *name,
     }
     kh_random(&nonce, sizeof(nonce));
     snprintf(fork->snapshot, sizeof(fork->snapshot), "~fork-%016" PRIx64, nonce);
-    memcpy(request.other, fork->snapshot, sizeof(request.other));
-    snprintf(request.name, sizeof(request.name), "%s", name);
-    kh_broker_call(gateway->broker, &request, on_snapshot, fork);
+    kh_snapshot_ask(gateway, name, fork->snapshot, 0,
+                    KH_SNAPSHOT_TEMPORARY | (memory ? KH_SNAPSHOT_MEMORY : 0),
+                    on_snapshot, fork);
 }

@@ -332,6 +332,17 @@ kh_registry_recover(struct kh_registry *registry)
             kh_sandbox_up(registry->sandboxes[i], on_connected, registry);
 }
 
+/* Its kernels are known. */
+static void
+on_met(void *arg, const struct kh_error *err)
+{
+    struct change *change = arg;
+    struct kh_sandbox *sandbox = kh_registry_find(change->registry, change->name);
+
+    change->created(change->arg, err ? NULL : sandbox, err);
+    free(change);
+}
+
 static void
 on_created(void *arg, const struct kh_broker_reply *reply, int *fd)
 {
@@ -345,6 +356,10 @@ on_created(void *arg, const struct kh_broker_reply *reply, int *fd)
         memcpy(record.name, change->name, sizeof(record.name));
         kh_log(KH_LOG_INFO, "sandbox created name=%s", record.name);
         sandbox = add(change->registry, &record);
+        if (reply->flags & KH_SNAPSHOT_MEMORY) {
+            kh_sandbox_meet(sandbox, fd, on_met, change);
+            return;
+        }
         kh_sandbox_note_joined(sandbox, reply);
         kh_sandbox_greet(sandbox, fd);
         change->created(change->arg, sandbox, NULL);

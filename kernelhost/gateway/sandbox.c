@@ -221,6 +221,16 @@ kh_sandbox_greet(struct kh_sandbox *sandbox, int *fd)
     come_up(sandbox);
 }
 
+void
+kh_sandbox_meet(struct kh_sandbox *sandbox, int *fd, kh_sandbox_fn *fn, void *arg)
+{
+    struct kh_error err;
+
+    if (*fd >= 0 && sandbox->phase == KH_PHASE_AWAY)
+        (void)kh_sandbox_hail(sandbox, fd, &err);
+    kh_sandbox_up(sandbox, fn, arg);
+}
+
 static void
 on_started(void *arg, const struct kh_broker_reply *reply, int *fd)
 {

@@ -39,6 +39,10 @@ void kh_sandbox_refresh(struct kh_sandbox *sandbox,
  * started just now. Such an init holds nothing yet: frames may go along with HELLO. */
 void kh_sandbox_greet(struct kh_sandbox *sandbox, int *fd);
 
+/* The same for one whose processes are those of a snapshot: its init tells which
+ * kernels it has. FN as for kh_sandbox_up. */
+void kh_sandbox_meet(struct kh_sandbox *sandbox, int *fd, kh_sandbox_fn *fn, void *arg);
+
 /* REPLY is to the request that made or started it: whether a warm Python runner
  * waits inside. take tells so, once. */
 void kh_sandbox_note_joined(struct kh_sandbox *sandbox,
@@ -58,9 +62,17 @@ void kh_sandbox_stop(struct kh_sandbox *sandbox, kh_sandbox_fn *fn, void *arg);
 /* kernelhostd was asked to remove it, or has failed to. */
 void kh_sandbox_removing(struct kh_sandbox *sandbox, bool removing);
 
-/* Puts it to sleep now, whatever its ladder says: frozen, or HIBERNATEd. -EBUSY when a
- * cell or a process started by exec runs in it; FN hears of the end. */
-void kh_sandbox_sleep(struct kh_sandbox *sandbox, bool hibernate, kh_sandbox_fn *fn,
+enum kh_sleep {
+    KH_SLEEP_FREEZE,
+    KH_SLEEP_HIBERNATE,
+    KH_SLEEP_SAVE,     /* its memory goes to the disk for a snapshot that FN asks for at
+                          once; it is frozen, and goes on when something is wanted */
+    KH_SLEEP_VOLATILE, /* the same, for a snapshot that need not survive a power cut */
+};
+
+/* Puts it to sleep now, whatever its ladder says. -EBUSY when a cell or a process
+ * started by exec runs in it; FN hears of the end. */
+void kh_sandbox_sleep(struct kh_sandbox *sandbox, enum kh_sleep how, kh_sandbox_fn *fn,
                       void *arg);
 
 /* Why it could not hibernate or wake when that was tried last, or NULL. */

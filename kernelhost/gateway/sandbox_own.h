@@ -34,6 +34,7 @@ struct kh_waiter {
 struct kh_doze {
     struct kh_timer *timer; /* when to look whether it is idle */
     uint64_t active;        /* when something was wanted of it last */
+    unsigned keep;          /* flags of the HIBERNATE that is under way */
     bool thawing;           /* kernelhostd was asked to let it go on */
     bool busy;              /* kernelhostd was asked something for the ladder */
     bool roused;            /* as it did not answer HELLO */

@@ -135,10 +135,11 @@ freeze(struct kh_sandbox *sandbox)
 
 /* Frozen, it could not answer. */
 static void
-part(struct kh_sandbox *sandbox)
+part(struct kh_sandbox *sandbox, unsigned keep)
 {
     struct kh_frame bye = {.type = KH_INIT_BYE};
 
+    sandbox->doze.keep = keep;
     if (is_frozen(sandbox))
         kh_doze_touch(sandbox);
     sandbox->doze.wanted = false;
@@ -153,7 +154,7 @@ descend(struct kh_sandbox *sandbox)
     struct kh_ladder ladder = kh_sandbox_ladder(sandbox);
 
     if (is_frozen(sandbox) || ladder.hibernate <= ladder.freeze)
-        part(sandbox);
+        part(sandbox, 0);
     else
         freeze(sandbox);
 }
@@ -290,16 +291,23 @@ on_hibernated(void *arg, const struct kh_broker_reply *reply, int *fd)
     sandbox->phase = KH_PHASE_HIBERNATED;
     kh_sandbox_refresh(sandbox, reply);
     kh_sandbox_answer(&sandbox->sleeps, NULL);
-    if (doze->wanted || sandbox->ups)
+    if (!doze->wanted && !sandbox->ups)
+        return;
+    if (sandbox->phase == KH_PHASE_HIBERNATED)
         kh_doze_wake(sandbox);
+    else if (sandbox->phase == KH_PHASE_AWAY)
+        kh_sandbox_link_to(sandbox);
 }
 
 void
 kh_doze_parted(struct kh_sandbox *sandbox)
 {
+    struct kh_broker_request request = {.type = KH_BROKER_HIBERNATE,
+                                        .arg = sandbox->doze.keep};
+
     sandbox->phase = KH_PHASE_SAVING;
-    kh_broker_call_name(sandbox->gateway->broker, KH_BROKER_HIBERNATE,
-                        sandbox->record.name, on_hibernated, sandbox);
+    memcpy(request.name, sandbox->record.name, sizeof(request.name));
+    kh_broker_call(sandbox->gateway->broker, &request, on_hibernated, sandbox);
 }
 
 static bool
@@ -349,13 +357,13 @@ kh_doze_send_kept(struct kh_sandbox *sandbox)
 
 struct wish {
     struct kh_sandbox *sandbox;
-    bool hibernate;
+    enum kh_sleep how;
     kh_sandbox_fn *fn;
     void *arg;
 };
 
 static int
-may_sleep(const struct kh_sandbox *sandbox, bool hibernate, struct kh_error *err)
+may_sleep(const struct kh_sandbox *sandbox, enum kh_sleep how, struct kh_error *err)
 {
     const char *why = occupation(sandbox);
 
@@ -364,11 +372,12 @@ may_sleep(const struct kh_sandbox *sandbox, bool hibernate, struct kh_error *err
                        "sandbox '%s' is stopped (hint: kernelhost start %s)",
                        sandbox->record.name, sandbox->record.name);
     if (why)
-        return kh_fail(err, EBUSY,
-                       "sandbox '%s' cannot sleep: %s (hint: interrupt it, or try "
-                       "again when it is done)",
-                       sandbox->record.name, why);
-    if (!hibernate && sandbox->phase == KH_PHASE_HIBERNATED)
+        return kh_fail(
+            err, EBUSY,
+            "sandbox '%s' cannot stand still: %s (hint: interrupt it, or try "
+            "again when it is done)",
+            sandbox->record.name, why);
+    if (how == KH_SLEEP_FREEZE && sandbox->phase == KH_PHASE_HIBERNATED)
         return kh_fail(err, EBUSY,
                        "sandbox '%s' is hibernated (hint: kernelhost wake %s)",
                        sandbox->record.name, sandbox->record.name);
@@ -376,22 +385,32 @@ may_sleep(const struct kh_sandbox *sandbox, bool hibernate, struct kh_error *err
 }
 
 static void
-sleep_now(struct kh_sandbox *sandbox, bool hibernate, kh_sandbox_fn *fn, void *arg)
+sleep_now(struct kh_sandbox *sandbox, enum kh_sleep how, kh_sandbox_fn *fn, void *arg)
 {
+    static const unsigned keep[] = {[KH_SLEEP_SAVE] = KH_HIBERNATE_KEEP,
+                                    [KH_SLEEP_VOLATILE] =
+                                        KH_HIBERNATE_KEEP | KH_HIBERNATE_VOLATILE};
+    bool there = how == KH_SLEEP_FREEZE ? is_frozen(sandbox)
+                                        : sandbox->phase == KH_PHASE_HIBERNATED;
     struct kh_error err = {0};
-    bool there = hibernate ? sandbox->phase == KH_PHASE_HIBERNATED : is_frozen(sandbox);
 
-    if (may_sleep(sandbox, hibernate, &err) < 0 || there) {
+    if (may_sleep(sandbox, how, &err) < 0 || there) {
         fn(arg, err.code ? &err : NULL);
+        return;
+    }
+    if (is_away(sandbox) && (how >= KH_SLEEP_SAVE || sandbox->doze.keep)) {
+        kh_fail(&err, EBUSY, "sandbox '%s' is on its way (hint: try again)",
+                sandbox->record.name);
+        fn(arg, &err);
         return;
     }
     kh_sandbox_wait_for(&sandbox->sleeps, fn, arg);
     if (is_away(sandbox))
         return; /* it is going to sleep already */
-    if (hibernate)
-        part(sandbox);
-    else
+    if (how == KH_SLEEP_FREEZE)
         freeze(sandbox);
+    else
+        part(sandbox, keep[how]);
 }
 
 static void
@@ -402,12 +421,12 @@ on_up(void *arg, const struct kh_error *err)
     if (err)
         wish->fn(wish->arg, err);
     else
-        sleep_now(wish->sandbox, wish->hibernate, wish->fn, wish->arg);
+        sleep_now(wish->sandbox, wish->how, wish->fn, wish->arg);
     free(wish);
 }
 
 void
-kh_sandbox_sleep(struct kh_sandbox *sandbox, bool hibernate, kh_sandbox_fn *fn,
+kh_sandbox_sleep(struct kh_sandbox *sandbox, enum kh_sleep how, kh_sandbox_fn *fn,
                  void *arg)
 {
     struct wish *wish;
@@ -415,11 +434,11 @@ kh_sandbox_sleep(struct kh_sandbox *sandbox, bool hibernate, kh_sandbox_fn *fn,
     /* Without a link nobody knows whether a cell runs. */
     if (sandbox->phase != KH_PHASE_AWAY && sandbox->phase != KH_PHASE_CONNECTING &&
         sandbox->phase != KH_PHASE_GREETING && sandbox->phase != KH_PHASE_STARTING) {
-        sleep_now(sandbox, hibernate, fn, arg);
+        sleep_now(sandbox, how, fn, arg);
         return;
     }
     wish = kh_xcalloc(1, sizeof(*wish));
-    *wish = (struct wish){sandbox, hibernate, fn, arg};
+    *wish = (struct wish){sandbox, how, fn, arg};
     kh_sandbox_up(sandbox, on_up, wish);
 }
 

@@ -95,12 +95,19 @@ kh_v1_fork(const struct kh_v1_call *call)
 {
     AUTO_FREE struct kh_fork_child *children =
         kh_xcalloc(KH_FORKS_MAX, sizeof(*children));
+    struct kh_sandbox *sandbox = kh_v1_sandbox(call);
     struct kh_error err;
     struct wait *wait;
+    bool memory, has;
     int count;
 
-    if (!kh_v1_sandbox(call))
+    if (!sandbox)
         return;
+    has = kh_sandbox_record(sandbox)->state != KH_SANDBOX_STOPPED;
+    if (kh_v1_flag(call->body, "memory", has, &memory, &err) < 0) {
+        kh_v1_error(call->request, &err);
+        return;
+    }
     count = read_children(call->body, children, &err);
     if (count < 0) {
         kh_v1_error(call->request, &err);
@@ -108,5 +115,6 @@ kh_v1_fork(const struct kh_v1_call *call)
     }
     wait = kh_xcalloc(1, sizeof(*wait));
     *wait = (struct wait){call->gateway, call->request};
-    kh_fork(call->gateway, call->name, children, (unsigned)count, on_forked, wait);
+    kh_fork(call->gateway, call->name, memory, children, (unsigned)count, on_forked,
+            wait);
 }

@@ -61,7 +61,8 @@ kh_v1_sleep(const struct kh_v1_call *call)
     if (kh_v1_flag(call->body, "hibernate", true, &hibernate, &err) < 0)
         kh_v1_error(call->request, &err);
     else
-        kh_sandbox_sleep(sandbox, hibernate, on_moved, wait_new(call));
+        kh_sandbox_sleep(sandbox, hibernate ? KH_SLEEP_HIBERNATE : KH_SLEEP_FREEZE,
+                         on_moved, wait_new(call));
 }
 
 static void

@@ -8,6 +8,7 @@
 #include "base/fd.h"
 #include "base/mem.h"
 #include "kernelhost/gateway/broker.h"
+#include "kernelhost/gateway/snapshot.h"
 #include "kernelhost/http/v1.h"
 
 #define EXPIRES_MAX (10u * 365 * 24 * 3600) /* seconds */
@@ -117,8 +118,8 @@ kh_v1_snapshot_new(const struct kh_v1_call *call)
         kh_v1_error(call->request, &err);
         return;
     }
-    snprintf(request.name, sizeof(request.name), "%s", call->name);
-    kh_broker_call(call->gateway->broker, &request, on_taken, call->request);
+    kh_snapshot_ask(call->gateway, call->name, request.other, request.expires,
+                    (unsigned)request.arg, on_taken, call->request);
 }
 
 static void list(struct wait *wait, uint64_t cursor);

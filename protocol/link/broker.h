@@ -66,10 +66,17 @@ enum kh_broker_type {
 #define KH_BROKER_WARM 1u
 
 /* In the arg of SNAPSHOT, and in the flags of one. */
-#define KH_SNAPSHOT_MEMORY 1u /* its processes, too: not yet, ENOTSUP */
+#define KH_SNAPSHOT_MEMORY                                                             \
+    1u /* its processes, too: it is hibernated, or was saved by                        \
+          HIBERNATE with KEEP and is frozen since */
 #define KH_SNAPSHOT_TEMPORARY                                                          \
     2u /* no longer than this gateway; its name is a valid                             \
           one behind a '~', and it is not listed */
+
+/* In the arg of HIBERNATE. */
+#define KH_HIBERNATE_KEEP 1u /* it stays, frozen; what was saved is void as it wakes   \
+                              */
+#define KH_HIBERNATE_VOLATILE 2u /* with KEEP: need not survive a power cut */
 
 enum kh_sandbox_state {
     KH_SANDBOX_RUNNING = 1,

@@ -81,6 +81,8 @@ struct kh_box {
     uint32_t waiter_type;
     struct kh_usage last_usage; /* as PID 1 ended */
     bool frozen;                /* while it is RUNNING or SAVING */
+    bool kept;                  /* and has a memory that is good while it is that */
+    bool fresh;                 /* WAKING, and no sandbox yet: made from a snapshot */
     struct kh_hibernate *hibernate;
     struct kh_wake *wake;
     enum kh_box_later later;
@@ -95,6 +97,14 @@ struct kh_box {
  * sandbox. */
 int kh_box_create(struct kh_host *host, const struct kh_record *wish, const char *from,
                   struct kh_box **ret_box, struct kh_error *err);
+
+/* One from a snapshot with memory. It exists when DONE hears of success; on failure
+ * nothing is left of it. */
+struct kh_snapshot;
+int kh_box_copy(struct kh_host *host, const struct kh_record *wish,
+                const struct kh_snapshot *snapshot,
+                void (*done)(void *owner, const struct kh_error *err), void *owner,
+                struct kh_box **ret_box, struct kh_error *err);
 
 /* The same without a record: to the next host it is trash. RECORD has everything,
  * an id, too. */

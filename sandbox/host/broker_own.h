@@ -62,10 +62,15 @@ struct kh_broker_waiting {
     struct kh_box *box;
     uint64_t generation, serial;
     uint32_t type;
+    unsigned flags;
     struct kh_box_waiter waiter;
 };
 
-/* broker_sleep.c */
+/* broker_sleep.c: CREATE from a snapshot with memory is a waking. */
+struct kh_snapshot;
+int kh_broker_copy(struct kh_broker *broker, const struct kh_broker_request *q,
+                   struct kh_record *wish, const struct kh_snapshot *snapshot,
+                   struct kh_error *err);
 int kh_broker_serve_freeze(struct kh_broker *broker, const struct kh_broker_request *q,
                            struct kh_broker_reply *reply, int *ret_pass);
 int kh_broker_serve_hibernate(struct kh_broker *broker,

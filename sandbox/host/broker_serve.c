@@ -65,7 +65,7 @@ kh_broker_find(struct kh_broker *broker, const struct kh_broker_request *q,
 {
     struct kh_box *box = kh_box_find(broker->host, q->name);
 
-    if (box && box->spare)
+    if (box && (box->spare || box->fresh))
         box = NULL;
     if (!box)
         kh_fail(err, ENOENT, "there is no sandbox '%s' (hint: kernelhost create %s)",
@@ -154,47 +154,56 @@ serve_join(struct kh_broker *broker, const struct kh_broker_request *q,
     return join(broker, q, box, &reply->error);
 }
 
-/* What it starts from: an image, or a snapshot (then *RET_FROM is its id). */
 static int
-find_origin(struct kh_broker *broker, const struct kh_broker_request *q,
-            struct kh_record *record, const char **ret_from, struct kh_error *err)
+find_image(struct kh_broker *broker, const struct kh_broker_request *q,
+           struct kh_record *record, struct kh_error *err)
 {
-    const struct kh_snapshot *snapshot;
+    if (!kh_image_name_valid(q->image))
+        return kh_fail(err, EINVAL,
+                       "that is no image name (hint: kernelhost image ls)");
+    memcpy(record->image, q->image, sizeof(record->image));
+    return kh_image_find(&broker->host->store, q->image, record->image_id, err);
+}
 
-    *ret_from = NULL;
-    if (!*q->other) {
-        if (!kh_image_name_valid(q->image))
-            return kh_fail(err, EINVAL,
-                           "that is no image name (hint: kernelhost image ls)");
-        memcpy(record->image, q->image, sizeof(record->image));
-        return kh_image_find(&broker->host->store, q->image, record->image_id, err);
-    }
-    snapshot = kh_broker_find_snapshot(broker, q, err);
-    if (!snapshot)
-        return -ENOENT;
-    *ret_from = snapshot->id;
-    return kh_broker_take_over(snapshot, record, err);
+/* From an image, or from the disk of SNAPSHOT. */
+static int
+create(struct kh_broker *broker, const struct kh_broker_request *q,
+       struct kh_record *wish, const struct kh_snapshot *snapshot,
+       struct kh_box **ret_box, struct kh_error *err)
+{
+    int r = kh_image_hold(&broker->host->store, err);
+
+    if (r < 0)
+        return r;
+    r = snapshot ? kh_broker_take_over(snapshot, wish, err)
+                 : find_image(broker, q, wish, err);
+    if (r == 0)
+        r = kh_box_create(broker->host, wish, snapshot ? snapshot->id : NULL, ret_box,
+                          err);
+    kh_image_let_go(&broker->host->store);
+    return r;
 }
 
 static int
 serve_create(struct kh_broker *broker, const struct kh_broker_request *q,
              struct kh_broker_reply *reply, int *ret_pass)
 {
+    const struct kh_snapshot *snapshot = NULL;
     struct kh_record wish = {.limits = q->limits};
-    const char *from;
     struct kh_box *box;
     int r;
 
     if (!kh_name_valid(q->name))
         return kh_fail(&reply->error, EINVAL, "a sandbox name has " KH_NAME_RULE);
     memcpy(wish.name, q->name, sizeof(wish.name));
-    r = kh_image_hold(&broker->host->store, &reply->error);
-    if (r < 0)
-        return r;
-    r = find_origin(broker, q, &wish, &from, &reply->error);
-    if (r == 0)
-        r = kh_box_create(broker->host, &wish, from, &box, &reply->error);
-    kh_image_let_go(&broker->host->store);
+    if (*q->other) {
+        snapshot = kh_broker_find_snapshot(broker, q, &reply->error);
+        if (!snapshot)
+            return -ENOENT;
+        if (snapshot->record.flags & KH_SNAPSHOT_MEMORY)
+            return kh_broker_copy(broker, q, &wish, snapshot, &reply->error);
+    }
+    r = create(broker, q, &wish, snapshot, &box, &reply->error);
     if (r < 0)
         return r;
     kh_log(KH_LOG_INFO, "sandbox created name=%s id=%s pid=%d", q->name, box->id,
@@ -284,7 +293,7 @@ serve_list(struct kh_broker *broker, const struct kh_broker_request *q,
     /* Without a record, one that is being removed is no sandbox any more. */
     while (box && kh_box_is_going(box))
         box = kh_boxes_after(&broker->host->boxes, box->number);
-    while (box && box->spare)
+    while (box && (box->spare || box->fresh))
         box = kh_boxes_after(&broker->host->boxes, box->number);
     if (!box)
         return kh_fail(&reply->error, ENOENT, "there are no more sandboxes");

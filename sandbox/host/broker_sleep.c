@@ -34,7 +34,10 @@ finish(struct kh_broker_waiting *w, const struct kh_error *failed)
     if (w->generation == w->broker->generation && w->broker->sock >= 0) {
         if (!failed->code && w->type != KH_BROKER_HIBERNATE)
             kh_broker_pass_stream(w->box, &pass);
-        kh_broker_describe(w->broker, w->box, &reply);
+        if (!failed->code || w->type != KH_BROKER_CREATE)
+            kh_broker_describe(w->broker, w->box, &reply);
+        if (w->type == KH_BROKER_CREATE)
+            reply.flags = KH_SNAPSHOT_MEMORY;
         /* A socket that fails is seen by the loop. */
         (void)kh_broker_answer(w->broker, &reply, pass, NULL);
     }
@@ -48,6 +51,7 @@ moved(void *owner, const struct kh_error *failed)
 
     kh_log(KH_LOG_INFO, "sandbox %s name=%s pid=%d",
            failed->code                     ? "did not move"
+           : w->flags & KH_HIBERNATE_KEEP   ? "saved"
            : w->type == KH_BROKER_HIBERNATE ? "hibernated"
                                             : "woken",
            w->box->record.name, (int)w->box->process.pid);
@@ -77,7 +81,7 @@ pursue(struct kh_broker_waiting *w, struct kh_error *err)
         break;
     case KH_BOX_RUNNING:
         if (down)
-            return kh_hibernate_begin(box, moved, w, err);
+            return kh_hibernate_begin(box, w->flags, moved, w, err);
         r = kh_box_freeze(box, false, err);
         break;
     default:
@@ -114,7 +118,28 @@ begin(struct kh_broker *broker, const struct kh_broker_request *q, struct kh_box
                                     .generation = broker->generation,
                                     .serial = q->serial,
                                     .type = q->type};
+    if (q->type == KH_BROKER_HIBERNATE)
+        w->flags = (unsigned)q->arg;
     r = pursue(w, err);
+    if (r < 0)
+        free(w);
+    return r < 0 ? r : KH_BROKER_LATER;
+}
+
+int
+kh_broker_copy(struct kh_broker *broker, const struct kh_broker_request *q,
+               struct kh_record *wish, const struct kh_snapshot *snapshot,
+               struct kh_error *err)
+{
+    struct kh_broker_waiting *w = kh_xcalloc(1, sizeof(*w));
+    int r = kh_broker_take_over(snapshot, wish, err);
+
+    *w = (struct kh_broker_waiting){.broker = broker,
+                                    .generation = broker->generation,
+                                    .serial = q->serial,
+                                    .type = q->type};
+    if (r == 0)
+        r = kh_box_copy(broker->host, wish, snapshot, moved, w, &w->box, err);
     if (r < 0)
         free(w);
     return r < 0 ? r : KH_BROKER_LATER;

@@ -32,10 +32,19 @@ struct kh_hibernate {
     struct kh_box *box;
     struct kh_process writer;
     int dir;
+    unsigned flags;
     bool committed;
     void (*done)(void *owner, const struct kh_error *err);
     void *owner;
 };
+
+void
+kh_box_forget_kept(struct kh_box *box)
+{
+    if (box->kept)
+        kh_memory_drop(&box->host->store, box->id);
+    box->kept = false;
+}
 
 int
 kh_box_freeze(struct kh_box *box, bool freeze, struct kh_error *err)
@@ -54,6 +63,8 @@ kh_box_freeze(struct kh_box *box, bool freeze, struct kh_error *err)
     if (r < 0)
         return kh_fail_in(err, "sandbox '%s'", box->record.name);
     box->frozen = freeze;
+    if (!freeze && !box->still)
+        kh_box_forget_kept(box);
     return 0;
 }
 
@@ -180,7 +191,7 @@ static void __attribute__((noreturn)) fail_with(const struct kh_error *err)
  * keeps nothing of kernelhostd's but the directory, and with it its lock. */
 static void __attribute__((noreturn))
 write_memory(const struct kh_box *box, uint32_t owner, const char *path,
-             const struct arguments *a, int dir)
+             const struct arguments *a, int dir, bool sync)
 {
     struct kh_error err = {0};
     int status = -1;
@@ -201,7 +212,7 @@ write_memory(const struct kh_box *box, uint32_t owner, const char *path,
         ;
     if (pid < 0 || status != 0)
         _exit(1);
-    _exit(kh_memory_sync(DIR_FD, &err) < 0 ? 2 : 0);
+    _exit(sync && kh_memory_sync(DIR_FD, &err) < 0 ? 2 : 0);
 }
 
 /* ---- kernelhostd ---- */
@@ -233,6 +244,22 @@ give_up(struct kh_hibernate *h, struct kh_error *err)
              err->text);
     box->phase = KH_BOX_RUNNING;
     end(h, err);
+}
+
+/* It goes on where it was: the memory is a copy. */
+static int
+keep(struct kh_hibernate *h, struct kh_error *err)
+{
+    static const struct kh_error none;
+    struct kh_box *box = h->box;
+    int r = kh_memory_commit(&box->host->store, box->id, &box->birth, err);
+
+    if (r < 0)
+        return r;
+    box->kept = true;
+    box->phase = KH_BOX_RUNNING;
+    end(h, &none);
+    return 0;
 }
 
 /* From here on the memory is what counts, and no longer the processes. */
@@ -279,7 +306,7 @@ written(struct kh_process *process, int status)
     } else {
         r = kh_fault("hibernate-written", &err);
         if (r == 0)
-            r = commit(h, &err);
+            r = h->flags & KH_HIBERNATE_KEEP ? keep(h, &err) : commit(h, &err);
     }
     if (r < 0)
         give_up(h, &err);
@@ -330,7 +357,8 @@ start_writer(struct kh_hibernate *h, struct kh_error *err)
     if (r == 0) {
         pid = kh_sys_clone(0, -1, &pidfd);
         if (pid == 0)
-            write_memory(box, owner, path, &a, h->dir);
+            write_memory(box, owner, path, &a, h->dir,
+                         !(h->flags & KH_HIBERNATE_VOLATILE));
         r = pid < 0 ? kh_fail_errno(err, "cannot fork")
                     : kh_process_watch(&h->writer, pid, pidfd, written, h, err);
     }
@@ -339,7 +367,7 @@ start_writer(struct kh_hibernate *h, struct kh_error *err)
 }
 
 int
-kh_hibernate_begin(struct kh_box *box,
+kh_hibernate_begin(struct kh_box *box, unsigned flags,
                    void (*done)(void *owner, const struct kh_error *err), void *owner,
                    struct kh_error *err)
 {
@@ -353,6 +381,13 @@ kh_hibernate_begin(struct kh_box *box,
     if (box->phase != KH_BOX_RUNNING || box->joins)
         return kh_fail(err, EBUSY, "sandbox '%s' is not at rest (hint: try again)",
                        box->record.name);
+    if (flags & ~(KH_HIBERNATE_KEEP | KH_HIBERNATE_VOLATILE))
+        return kh_fail(err, EINVAL, "nobody hibernates that way");
+    if (box->still)
+        return kh_fail(err, EBUSY,
+                       "a snapshot of sandbox '%s' is being taken (hint: try again)",
+                       box->record.name);
+    kh_box_forget_kept(box);
     r = kh_box_freeze(box, true, err);
     if (r == 0)
         r = kh_fault("hibernate-frozen", err);
@@ -362,8 +397,12 @@ kh_hibernate_begin(struct kh_box *box,
     if (r < 0)
         return r;
     h = kh_xcalloc(1, sizeof(*h));
-    *h = (struct kh_hibernate){
-        .box = box, .writer = KH_PROCESS_NONE, .dir = -1, .done = done, .owner = owner};
+    *h = (struct kh_hibernate){.box = box,
+                               .flags = flags,
+                               .writer = KH_PROCESS_NONE,
+                               .dir = -1,
+                               .done = done,
+                               .owner = owner};
     r = start_writer(h, err);
     if (r < 0) {
         kh_fd_close(&h->dir);

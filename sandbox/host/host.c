@@ -121,6 +121,9 @@ keep_kit(void *arg, const char *version)
              host->boxes.at[i]->phase == KH_BOX_HIBERNATED) &&
             !strcmp(host->boxes.at[i]->birth.kit, version))
             return true;
+    for (i = 0; i < host->snapshots.count; i++)
+        if (!strcmp(host->snapshots.at[i]->kit, version))
+            return true;
     return !strcmp(host->kit_version, version);
 }
 

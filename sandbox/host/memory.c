@@ -13,6 +13,7 @@
 #include "base/buf.h"
 #include "base/fault.h"
 #include "base/fd.h"
+#include "base/mem.h"
 #include "sandbox/host/idmap.h"
 #include "sandbox/host/tree.h"
 #include "sandbox/host/trash.h"
@@ -123,20 +124,26 @@ add_size(int dir, const char *name, void *arg, struct kh_error *err)
 }
 
 int
+kh_memory_birth(int dir, struct kh_birth *ret_birth, struct kh_error *err)
+{
+    AUTO_FREE char *data = NULL;
+    size_t size = 0;
+    int r = kh_fd_read_file(dir, KH_BIRTH_FILE, KH_BIRTH_SIZE, &data, &size, err);
+
+    return r < 0 ? r : kh_birth_decode(data, size, ret_birth, err);
+}
+
+int
 kh_memory_open(const struct kh_store *store, const char *id, char path[KH_MEMORY_PATH],
                struct kh_birth *ret_birth, uint64_t *ret_bytes, struct kh_error *err)
 {
-    AUTO_FREE char *data = NULL;
     AUTO_FD int dir = open_at(store, id);
     struct kh_birth birth;
-    size_t size = 0;
     int r;
 
     if (dir < 0)
         return kh_fail_errno(err, "cannot open the memory of '%s'", id);
-    r = kh_fd_read_file(dir, KH_BIRTH_FILE, KH_BIRTH_SIZE, &data, &size, err);
-    if (r == 0)
-        r = kh_birth_decode(data, size, &birth, err);
+    r = kh_memory_birth(dir, &birth, err);
     if (r == 0 && ret_bytes) {
         *ret_bytes = 0;
         r = each_file(dir, add_size, ret_bytes, err);
@@ -148,6 +155,64 @@ kh_memory_open(const struct kh_store *store, const char *id, char path[KH_MEMORY
     if (path)
         snprintf(path, KH_MEMORY_PATH, "%s/memory/%s", store->path, id);
     return STEAL_FD(dir);
+}
+
+/* ---- shared ----
+ *
+ * CRIU only reads its images, and what is changed is replaced (kh_memory_map): so
+ * directories may share the files. What CRIU writes as it restores is each one's own.
+ */
+
+static int
+share_file(int dir, const char *name, void *arg, struct kh_error *err)
+{
+    const int *to = arg;
+    size_t length = strlen(name);
+
+    if ((length > 4 && !strcmp(name + length - 4, ".log")) ||
+        !strncmp(name, "stats-", 6))
+        return 0;
+    return linkat(dir, name, *to, name, 0) < 0
+               ? kh_fail_errno(err, "cannot share '%s'", name)
+               : 0;
+}
+
+/* Under another name until it is whole. */
+static int
+share(int from, int parent, const char *name, struct kh_error *err)
+{
+    AUTO_FREE char *fresh = kh_xasprintf("%s" NEW, name);
+    AUTO_FD int to = -1;
+    int r;
+
+    if (mkdirat(parent, fresh, 0700) < 0)
+        return kh_fail_errno(err, "cannot make a directory for the memory");
+    to = openat(parent, fresh, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    r = to < 0 ? kh_fail_errno(err, "cannot open '%s'", fresh)
+               : each_file(from, share_file, &to, err);
+    if (r == 0 && (fsync(to) < 0 || renameat(parent, fresh, parent, name) < 0 ||
+                   fsync(parent) < 0))
+        r = kh_fail_errno(err, "cannot name the memory's directory");
+    if (r < 0 && to >= 0 && kh_tree_empty(to, NULL) == 0)
+        (void)unlinkat(parent, fresh, AT_REMOVEDIR);
+    return r;
+}
+
+int
+kh_memory_share(const struct kh_store *store, int from, const char *id,
+                struct kh_error *err)
+{
+    return share(from, store->memory, id, err);
+}
+
+int
+kh_memory_copy(const struct kh_store *store, const char *id, int to, const char *name,
+               struct kh_error *err)
+{
+    AUTO_FD int from = open_at(store, id);
+
+    return from < 0 ? kh_fail_errno(err, "cannot open the memory of '%s'", id)
+                    : share(from, to, name, err);
 }
 
 /* ---- the id map in CRIU's image ----

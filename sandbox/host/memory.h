@@ -36,6 +36,17 @@ int kh_memory_open(const struct kh_store *store, const char *id,
                    char path[KH_MEMORY_PATH], struct kh_birth *ret_birth,
                    uint64_t *ret_bytes, struct kh_error *err);
 
+/* Gives ID the same memory as the directory FROM, which shares it from then on. */
+int kh_memory_share(const struct kh_store *store, int from, const char *id,
+                    struct kh_error *err);
+
+/* The same for a snapshot: makes NAME in the directory TO of what ID has. */
+int kh_memory_copy(const struct kh_store *store, const char *id, int to,
+                   const char *name, struct kh_error *err);
+
+/* The birth in the memory's directory DIR. */
+int kh_memory_birth(int dir, struct kh_birth *ret_birth, struct kh_error *err);
+
 /* What CRIU is to make has the ids of another slot: FIRST, of the host. */
 int kh_memory_map(int dir, uint32_t first, struct kh_error *err);
 

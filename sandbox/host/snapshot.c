@@ -1,6 +1,7 @@
 #include "sandbox/host/snapshot.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +16,8 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "sandbox/host/hibernate.h"
+#include "sandbox/host/memory.h"
 #include "sandbox/host/sys.h"
 #include "sandbox/host/trash.h"
 
@@ -74,6 +77,8 @@ let_go(const struct kh_snapshot *snapshot)
     if (box && --box->still == 0 && box->phase == KH_BOX_RUNNING && !box->frozen &&
         kh_cgroup_freeze(host->groups, box->id, false, &err) < 0)
         kh_log(KH_LOG_ERROR, "cannot thaw name=%s: %s", box->record.name, err.text);
+    if (box && !box->still && !box->frozen)
+        kh_box_forget_kept(box);
     (void)unlinkat(host->store.snapshots, path, 0);
 }
 
@@ -167,6 +172,13 @@ check_box(const struct kh_box *box, struct kh_error *err)
     return 0;
 }
 
+static bool
+has_memory(const struct kh_box *box)
+{
+    return box->phase == KH_BOX_HIBERNATED ||
+           (box->phase == KH_BOX_RUNNING && box->kept);
+}
+
 static int
 check(const struct kh_box *box, const struct kh_snapshot_record *record,
       struct kh_error *err)
@@ -175,11 +187,12 @@ check(const struct kh_box *box, const struct kh_snapshot_record *record,
 
     if (r < 0)
         return r;
-    if (record->flags & KH_SNAPSHOT_MEMORY)
-        return kh_fail(err, ENOTSUP,
-                       "snapshots with memory are not there yet (hint: without it, the "
-                       "files are kept)");
-    if (record->flags & ~KH_SNAPSHOT_TEMPORARY)
+    if (record->flags & KH_SNAPSHOT_MEMORY && !has_memory(box))
+        return kh_fail(err, EBUSY,
+                       "the memory of sandbox '%s' is not saved (hint: a snapshot of a "
+                       "stopped sandbox has none)",
+                       box->record.name);
+    if (record->flags & ~(KH_SNAPSHOT_TEMPORARY | KH_SNAPSHOT_MEMORY))
         return kh_fail(err, EINVAL, "a snapshot has no flags %u", record->flags);
     if (record->expires && record->expires <= (uint64_t)time(NULL))
         return kh_fail(err, EINVAL, "a snapshot cannot expire before it is taken");
@@ -228,6 +241,22 @@ explain(int status, struct kh_error *err)
     return kh_fail(err, code, "%s", strerror(code));
 }
 
+/* The files are shared with those of the sandbox; both only read them. */
+static int
+copy_memory(struct kh_snapshot *snapshot, struct kh_error *err)
+{
+    const struct kh_box *box = find_box(snapshot->host, snapshot->box);
+    AUTO_FD int dir = open_dir(snapshot, err);
+
+    if (dir < 0)
+        return dir;
+    if (!box || !has_memory(box))
+        return kh_fail(err, EBUSY, "it woke meanwhile (hint: try again)");
+    memcpy(snapshot->kit, box->birth.kit, sizeof(snapshot->kit));
+    return kh_memory_copy(&snapshot->host->store, snapshot->box, dir,
+                          KH_SNAPSHOT_MEMORY_DIR, err);
+}
+
 /* The snapshot exists from here on, or never did. */
 static int
 conclude(struct kh_snapshot *snapshot, int status, struct kh_error *err)
@@ -235,6 +264,8 @@ conclude(struct kh_snapshot *snapshot, int status, struct kh_error *err)
     struct kh_disk *disk = snapshot->host->store.disk;
     int r = status ? explain(status, err) : 0;
 
+    if (r == 0 && snapshot->record.flags & KH_SNAPSHOT_MEMORY)
+        r = copy_memory(snapshot, err);
     if (r == 0)
         r = kh_disk_held(disk, snapshot->id, &snapshot->record.held, err);
     if (r == 0 && !(snapshot->record.flags & KH_SNAPSHOT_TEMPORARY))
@@ -248,9 +279,11 @@ copied(struct kh_process *process, int status)
     struct kh_snapshot *snapshot = process->owner;
     struct kh_host *host = snapshot->host;
     struct kh_error err = {0};
+    int r;
 
+    r = conclude(snapshot, status, &err);
     let_go(snapshot);
-    if (conclude(snapshot, status, &err) < 0) {
+    if (r < 0) {
         kh_fail_in(&err, "cannot snapshot sandbox '%s'", snapshot->record.sandbox);
         discard(snapshot);
         snapshot->taken(snapshot->owner, NULL, &err);
@@ -363,4 +396,23 @@ kh_snapshot_remove(struct kh_snapshot *snapshot, struct kh_error *err)
     kh_snapshots_forget(&host->snapshots, snapshot);
     kh_snapshots_set_clock(&host->snapshots);
     return 0;
+}
+
+int
+kh_snapshot_open_memory(const struct kh_snapshot *snapshot, struct kh_birth *ret_birth,
+                        struct kh_error *err)
+{
+    AUTO_FD int dir = open_dir(snapshot, err);
+    AUTO_FD int memory = -1;
+    int r;
+
+    if (dir < 0)
+        return dir;
+    memory = openat(dir, KH_SNAPSHOT_MEMORY_DIR,
+                    O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    if (memory < 0)
+        return kh_fail_errno(err, "cannot open the memory of snapshot '%s'",
+                             snapshot->record.name);
+    r = kh_memory_birth(memory, ret_birth, err);
+    return r < 0 ? r : STEAL_FD(memory);
 }

@@ -32,6 +32,9 @@
 /* Beside the record while the sandbox with the id behind it is frozen for this. */
 #define KH_SNAPSHOT_FROZE "froze-"
 
+/* In its directory. */
+#define KH_SNAPSHOT_MEMORY_DIR "memory"
+
 struct kh_snapshot_record {
     uint8_t id[KH_ID_SIZE];
     char name[KH_NAME_SIZE];
@@ -50,6 +53,7 @@ struct kh_snapshot {
     uint64_t number; /* in the host's snapshots */
     struct kh_snapshot_record record;
     char id[KH_ID_TEXT];
+    char kit[KH_KIT_SIZE]; /* that its processes run on, with memory */
     /* While it is being taken: */
     bool taking;
     struct kh_process process; /* the child */
@@ -58,6 +62,10 @@ struct kh_snapshot {
                   const struct kh_error *failed);
     void *owner;
 };
+
+/* Opens the directory of its memory, and tells the birth of what is in it. */
+int kh_snapshot_open_memory(const struct kh_snapshot *snapshot,
+                            struct kh_birth *ret_birth, struct kh_error *err);
 
 /* Begins to take a snapshot of BOX; RECORD has its name, expiry and flags. TAKEN is
  * called later, once: FAILED has code 0 when it exists, else SNAPSHOT is NULL. -EEXIST,

@@ -99,6 +99,27 @@ read_record(struct kh_store *store, const char *id, struct kh_snapshot_record *r
                : kh_fail(err, EBADMSG, "record belongs to another snapshot, '%s'", own);
 }
 
+/* Its kit is needed for as long as it is there. */
+static void
+add(struct kh_host *host, const struct kh_snapshot_record *record)
+{
+    struct kh_snapshot *snapshot = kh_snapshot_new(host, record);
+    struct kh_birth birth;
+    struct kh_error err = {0};
+    int memory;
+
+    if (!(record->flags & KH_SNAPSHOT_MEMORY))
+        return;
+    memory = kh_snapshot_open_memory(snapshot, &birth, &err);
+    if (memory < 0) {
+        kh_log(KH_LOG_ERROR, "snapshot has lost its memory name=%s: %s", record->name,
+               err.text);
+        return;
+    }
+    memcpy(snapshot->kit, birth.kit, sizeof(snapshot->kit));
+    close(memory);
+}
+
 static void
 load_one(struct kh_host *host, const char *id)
 {
@@ -117,7 +138,7 @@ load_one(struct kh_host *host, const char *id)
     if (r < 0)
         set_aside(&host->store, id, &err);
     else
-        kh_snapshot_new(host, &record);
+        add(host, &record);
 }
 
 static int

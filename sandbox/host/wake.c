@@ -135,7 +135,10 @@ kh_wake_done(struct kh_wake *wake, const struct kh_error *err)
     box->wake = NULL;
     release(wake);
     done(owner, err);
-    kh_box_catch_up(box);
+    if (box->fresh)
+        kh_box_discard(box);
+    else
+        kh_box_catch_up(box);
     kh_wake_pump(host);
 }
 
@@ -188,6 +191,8 @@ finish(struct kh_wake *wake, struct kh_error *err)
     if (r == 0)
         r = kh_birth_note(&box->birth, wake->pid, err);
     box->birth.pid = (uint32_t)wake->pid;
+    if (box->fresh)
+        kh_box_be_born(box, wake->pidfd);
     box->birth.slot = box->slot;
     box->birth.id_first = wake->plan->id_first;
     box->birth.zygote = KH_BIRTH_NO_ZYGOTE;
@@ -201,7 +206,8 @@ finish(struct kh_wake *wake, struct kh_error *err)
     if (r < 0)
         return r;
     box->record.state = KH_SANDBOX_RUNNING;
-    r = kh_store_save(&host->store, &box->record, err);
+    r = box->fresh ? kh_store_create(&host->store, &box->record, err)
+                   : kh_store_save(&host->store, &box->record, err);
     if (r < 0) {
         box->record.state = KH_SANDBOX_HIBERNATED;
         kh_process_kill(&box->process, SIGKILL);
@@ -213,6 +219,7 @@ finish(struct kh_wake *wake, struct kh_error *err)
     kh_memory_drop(&host->store, box->id);
     (void)kh_fault("wake-dropped", NULL);
     kh_box_set_running(host, box);
+    box->fresh = false;
     box->open = true;
     box->saved = 0;
     box->problem[0] = '\0';
