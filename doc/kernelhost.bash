@@ -80,6 +80,7 @@ _kernelhost() {
     kernel) options=$limits ;;
     ls) options=--quiet ;;
     sleep) options=--frozen ;;
+    fork) options=--files ;;
     idle) options='--freeze-after --hibernate-after --keep-awake' ;;
     run) options="--code --kernel --output --allow-errors --save-dir --create $limits" ;;
     exec) options='--cwd --env --no-stdin' ;;
@@ -91,7 +92,7 @@ _kernelhost() {
     image) words='ls import build rm' ;;
     'image import') options='--ref --max-size --max-entries --timeout' ;;
     'image build') options='--from --packages --requirements' ;;
-    snapshot) options=--expires ;;
+    snapshot) options='--memory --expires' ;;
     'snapshot ls') options=--quiet ;;
     help) words=$commands ;;
     esac
