@@ -11,6 +11,7 @@
 #define KH_INIT_SESSION_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 /* Sends SIGNAL to every process of SESSION that is not in process group
@@ -23,10 +24,31 @@ int kh_session_signal(pid_t session, int signal, pid_t except);
  * now is a stranger, and nothing is done. */
 void kh_session_kill(pid_t session, bool leader_ended);
 
+/* When a process began, as far as /proc tells. */
+struct kh_session_birth {
+    uint64_t start; /* clock ticks since boot */
+    pid_t pid;
+};
+bool kh_session_birth(pid_t pid, struct kh_session_birth *ret_birth);
+
+/* As kh_session_kill, but spares those that began before SINCE (NULL: nobody). */
+void kh_session_kill_since(pid_t session, bool leader_ended,
+                           const struct kh_session_birth *since);
+
+/* No thread of process PID will run a line of its program again: it ended, or is taken
+ * apart by the kernel, which takes milliseconds for a large one. */
+bool kh_session_runs_no_code(pid_t pid);
+
 /* Of the text of a /proc/PID/stat: what the process does (a letter), its group and its
- * session. The name in it is chosen by the process and may hold anything. False when
- * the text is cut. Pure; for tests and fuzzing. */
-bool kh_session_parse(const char *stat, char *ret_state, pid_t *ret_group,
-                      pid_t *ret_session);
+ * session, the kernel's flags and its birth. The name in it is chosen by the process
+ * and may hold anything. False when the text is cut. Pure; for tests and fuzzing. */
+struct kh_session_member {
+    char state;
+    pid_t group;
+    pid_t session;
+    unsigned flags;
+    uint64_t start;
+};
+bool kh_session_parse(const char *stat, struct kh_session_member *ret_member);
 
 #endif
