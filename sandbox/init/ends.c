@@ -69,3 +69,25 @@ kh_ends_close(struct kh_ends *ends)
     kh_fd_close(&ends->out);
     kh_fd_close(&ends->err);
 }
+
+bool
+kh_ends_pass(int sock, const struct kh_buf *bytes, const int *fds, unsigned count)
+{
+    union {
+        char space[CMSG_SPACE(KH_ENDS_PASS * sizeof(int))];
+        struct cmsghdr align;
+    } control = {{0}};
+    struct iovec part = {kh_buf_ptr(bytes), kh_buf_len(bytes)};
+    struct msghdr message = {.msg_iov = &part,
+                             .msg_iovlen = 1,
+                             .msg_control = control.space,
+                             .msg_controllen = CMSG_SPACE(count * sizeof(int))};
+    struct cmsghdr *head = CMSG_FIRSTHDR(&message);
+
+    head->cmsg_level = SOL_SOCKET;
+    head->cmsg_type = SCM_RIGHTS;
+    head->cmsg_len = CMSG_LEN(count * sizeof(int));
+    memcpy(CMSG_DATA(head), fds, count * sizeof(int));
+    return sendmsg(sock, &message, MSG_NOSIGNAL | MSG_DONTWAIT) ==
+           (ssize_t)kh_buf_len(bytes);
+}

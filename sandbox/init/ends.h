@@ -6,6 +6,9 @@
 #ifndef KH_INIT_ENDS_H
 #define KH_INIT_ENDS_H
 
+#include <stdbool.h>
+
+#include "base/buf.h"
 #include "base/error.h"
 #include "protocol/link/runner.h"
 
@@ -23,5 +26,11 @@ struct kh_ends {
  * they block, whoever writes to them. Nothing is open after a failure. */
 int kh_ends_open(struct kh_ends *ret_ends, int ret_theirs[3], struct kh_error *err);
 void kh_ends_close(struct kh_ends *ends);
+
+/* Sends BYTES with COUNT descriptors (at most KH_ENDS_PASS) in one go. False when they
+ * did not all fit now, or nobody is there; nothing was sent then. The caller keeps its
+ * descriptors. BYTES is small: a few frames' heads. */
+#define KH_ENDS_PASS 4
+bool kh_ends_pass(int sock, const struct kh_buf *bytes, const int *fds, unsigned count);
 
 #endif

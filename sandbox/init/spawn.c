@@ -14,6 +14,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/clean.h"
@@ -209,6 +210,14 @@ kh_spawn(const struct kh_spawn *plan, pid_t *ret_pid, int *ret_error_fd,
     *ret_pid = pid;
     *ret_error_fd = STEAL_FD(reader);
     return 0;
+}
+
+bool
+kh_spawn_is_ours(pid_t pid)
+{
+    siginfo_t info;
+
+    return waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0;
 }
 
 bool

@@ -41,6 +41,10 @@ int kh_spawn(const struct kh_spawn *plan, pid_t *ret_pid, int *ret_error_fd,
  * program. */
 bool kh_spawn_failed(int error_fd, struct kh_error *ret_why);
 
+/* Whether PID is a child of ours that was not reaped: else we would never hear of its
+ * end. A process that somebody else brought into being may be another one's. */
+bool kh_spawn_is_ours(pid_t pid);
+
 /* Cuts a slice of strings, each ended by NUL, into an array ended by NULL, in
  * one allocation. -EINVAL when the last one is not ended, -E2BIG over the
  * bounds above. */

@@ -5,7 +5,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/clean.h"
@@ -13,6 +12,7 @@
 #include "protocol/link/runner.h"
 #include "sandbox/init/kind.h"
 #include "sandbox/init/loop.h"
+#include "sandbox/init/spawn.h"
 
 #define HELLO_MAX 256u
 #define KIND_SIZE 16u
@@ -57,28 +57,6 @@ encode_start(const char *cwd, char *const *strings, struct kh_buf *buf)
     return fits;
 }
 
-static bool
-send_start(int sock, const struct kh_buf *buf, const int fds[FDS])
-{
-    union {
-        char space[CMSG_SPACE(FDS * sizeof(int))];
-        struct cmsghdr align;
-    } control = {{0}};
-    struct iovec part = {kh_buf_ptr(buf), kh_buf_len(buf)};
-    struct msghdr message = {.msg_iov = &part,
-                             .msg_iovlen = 1,
-                             .msg_control = control.space,
-                             .msg_controllen = sizeof(control.space)};
-    struct cmsghdr *head = CMSG_FIRSTHDR(&message);
-
-    head->cmsg_level = SOL_SOCKET;
-    head->cmsg_type = SCM_RIGHTS;
-    head->cmsg_len = CMSG_LEN(FDS * sizeof(int));
-    memcpy(CMSG_DATA(head), fds, FDS * sizeof(int));
-    return sendmsg(sock, &message, MSG_NOSIGNAL | MSG_DONTWAIT) ==
-           (ssize_t)kh_buf_len(buf);
-}
-
 /* What a kernel of its kind starts with if the client chose nothing else. */
 static bool
 start(struct warm *one)
@@ -96,7 +74,7 @@ start(struct warm *one)
             one->error_fd = ends[0];
             fds[3] = ends[1];
             sent = encode_start(plan.run.cwd, plan.run.env, &buf) &&
-                   send_start(one->source.fd, &buf, fds);
+                   kh_ends_pass(one->source.fd, &buf, fds, FDS);
         }
         for (i = 0; i < 3; i++)
             kh_fd_close(&fds[i]);
@@ -221,16 +199,6 @@ kh_warm_open(const char *path, struct kh_error *err)
     return 0;
 }
 
-/* Else we would never hear of its end. It is none of ours when a zygote's child has
- * it born other than join.c does: orphans go to the init of their parent's world. */
-static bool
-is_our_child(pid_t pid)
-{
-    siginfo_t info;
-
-    return waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0;
-}
-
 bool
 kh_warm_claim(const char *kind, struct kh_ends *ret_ends, pid_t *ret_pid,
               int *ret_error_fd)
@@ -241,7 +209,7 @@ kh_warm_claim(const char *kind, struct kh_ends *ret_ends, pid_t *ret_pid,
     if (listener.fd < 0)
         return false;
     look_at_the_door();
-    while ((one = find(kind)) && !is_our_child(one->pid))
+    while ((one = find(kind)) && !kh_spawn_is_ours(one->pid))
         forget(one);
     if (!one)
         return false;
