@@ -116,6 +116,8 @@ dist_runner_DATA = sandbox/runner/python/__main__.py
 dist_runnerpackage_DATA = \
 	sandbox/runner/python/kernelhost_runner/__init__.py \
 	sandbox/runner/python/kernelhost_runner/app.py \
+	sandbox/runner/python/kernelhost_runner/checkpoint.py \
+	sandbox/runner/python/kernelhost_runner/descriptors.py \
 	sandbox/runner/python/kernelhost_runner/display.py \
 	sandbox/runner/python/kernelhost_runner/formatting.py \
 	sandbox/runner/python/kernelhost_runner/execute.py \
@@ -125,6 +127,7 @@ dist_runnerpackage_DATA = \
 	sandbox/runner/python/kernelhost_runner/link.py \
 	sandbox/runner/python/kernelhost_runner/magics.py \
 	sandbox/runner/python/kernelhost_runner/origin.py \
+	sandbox/runner/python/kernelhost_runner/orphan.py \
 	sandbox/runner/python/kernelhost_runner/packing.py \
 	sandbox/runner/python/kernelhost_runner/requests.py \
 	sandbox/runner/python/kernelhost_runner/reseed.py \
@@ -160,8 +163,10 @@ EXTRA_DIST += doc/PROTOCOL.init doc/PROTOCOL.runner
 noinst_LIBRARIES += libinit.a
 libinit_a_SOURCES = \
 	sandbox/init/action.c sandbox/init/action.h \
+	sandbox/init/checkpoint.c sandbox/init/checkpoint.h \
 	sandbox/init/conn.c sandbox/init/conn.h \
 	sandbox/init/ends.c sandbox/init/ends.h \
+	sandbox/init/entry.c sandbox/init/entry.h \
 	sandbox/init/exec.c sandbox/init/exec.h \
 	sandbox/init/feed.c sandbox/init/feed.h \
 	sandbox/init/journal.c sandbox/init/journal.h \
@@ -173,6 +178,7 @@ libinit_a_SOURCES = \
 	sandbox/init/output.c sandbox/init/output.h \
 	sandbox/init/queue.c sandbox/init/queue.h sandbox/init/queue_table.c \
 	sandbox/init/request.c sandbox/init/request.h \
+	sandbox/init/rollback.c sandbox/init/rollback.h \
 	sandbox/init/runner.c sandbox/init/runner.h \
 	sandbox/init/server.c sandbox/init/server.h \
 	sandbox/init/session.c sandbox/init/session.h \

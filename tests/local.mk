@@ -252,6 +252,7 @@ tests_fuzz_fuzz_words_LDFLAGS = $(LINK_FUZZ)
 INIT_TESTS = tests/unit/test_journal tests/unit/test_merge tests/unit/test_queue
 check_PROGRAMS += $(INIT_TESTS)
 INIT_PROGRAM_TESTS = tests/sandbox/test_init.py tests/sandbox/test_init_exec.py \
+	tests/sandbox/test_init_checkpoint.py \
 	tests/sandbox/test_init_hostile.py tests/sandbox/test_init_journal.py
 TESTS += $(INIT_TESTS) $(INIT_PROGRAM_TESTS)
 EXTRA_DIST += $(INIT_PROGRAM_TESTS) tests/sandbox/init_client.py \

@@ -32,7 +32,11 @@ enum kh_runner_type {
                                objects), then buffers. One shell request at a
                                time; control requests at any moment. */
     KH_RUNNER_SHUTDOWN = 3, /* finish and exit 0; killed after a grace period */
-    KH_RUNNER_RESEED = 4,   /* slice 0: 64 bytes. It is a copy (its sandbox was
+    KH_RUNNER_FORK = 4,     /* answer to FORKS; id: number of the checkpoint; slice 0:
+                               u64, that of the one that goes for it (0: none); with a
+                               descriptor, the connection of the checkpoint. Without
+                               one it cannot be */
+    KH_RUNNER_RESEED = 5,   /* slice 0: 64 bytes. It is a copy (its sandbox was
                                forked): what draws random numbers begins anew */
 
     /* runner -> init */
@@ -46,6 +50,8 @@ enum kh_runner_type {
     KH_RUNNER_DONE = 20,    /* id: request; everything of it has been sent.
                                Exactly one a request, after its REPLY if it
                                has one (unknown types and comms have none) */
+    KH_RUNNER_FORKS = 21,   /* it is about to fork a checkpoint; only while a request
+                               with KH_REQUEST_CHECKPOINT runs */
 };
 
 enum kh_stream {
@@ -58,6 +64,13 @@ enum kh_request_flag {
     KH_REQUEST_EXECUTE = 2,       /* msg_type is execute_request */
     KH_REQUEST_STOP_ON_ERROR = 4, /* an error aborts the execute requests
                                      that are queued when it is replied */
+    /* About checkpoints; at most one of these, and not of the two above. Slice 4 of
+     * ROLLBACK and FORGET is the number, a u64. */
+    KH_REQUEST_CHECKPOINT = 8,   /* shell: the runner forks one */
+    KH_REQUEST_ROLLBACK = 16,    /* shell: a checkpoint takes the runner's place, and
+                                    answers */
+    KH_REQUEST_CHECKPOINTS = 32, /* control: init lists them */
+    KH_REQUEST_FORGET = 64,      /* control: init ends one */
 };
 
 /* A runner that joined: a process that a zygote made (sandbox/runner/zygote), a
@@ -70,6 +83,19 @@ enum kh_joined_type {
                              four descriptors: those it would find as 1, 2 and 3,
                              and a pipe for a struct kh_error. Then as any runner */
 };
+
+/* A checkpoint: a copy of a runner that waits to take its place. It speaks over what
+ * came with KH_RUNNER_FORK (SEQPACKET, one frame a message). */
+enum kh_frozen_type {
+    KH_FROZEN_HELLO = 34, /* it -> init; slice 0: what it is (a JSON object) */
+    KH_FROZEN_COPY = 35,  /* init -> it: fork another one like you; one descriptor, the
+                             connection of that one, which says HELLO there */
+    KH_FROZEN_THAW = 36,  /* init -> it, once: be the runner; three descriptors, as 1,
+                             2 and 3 of KH_JOINED_START */
+};
+
+#define KH_CHECKPOINTS_MAX  16u          /* a kernel; above, the oldest goes */
+#define KH_CHECKPOINT_ABOUT (16u * 1024) /* bytes of what one is, at most */
 
 /* Above, a kernel is started in the ordinary way. */
 #define KH_JOINED_MAX (64u * 1024)

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/fd.h"
-#include "sandbox/init/conn.h"
+#include "sandbox/init/entry.h"
 #include "sandbox/init/session.h"
 #include "sandbox/init/spawn.h"
 
@@ -19,42 +19,6 @@ struct step {
     struct kh_error *err;
 };
 
-/* ---- journal ---- */
-
-static void
-put(struct kh_kernel *kernel, struct kh_frame *frame)
-{
-    struct kh_error err;
-
-    frame->kernel = kernel->number;
-    /* A frame that came whole is as large when it leaves; others are small. */
-    kh_journal_add(&kernel->journal, frame, &err);
-    kh_conn_news(0);
-}
-
-static void
-put_lost(struct kh_kernel *kernel, uint64_t id, enum kh_lost why)
-{
-    struct kh_frame frame = {.type = KH_INIT_LOST, .flags = why, .id = id};
-
-    put(kernel, &frame);
-}
-
-static void
-put_state(struct kh_kernel *kernel, enum kh_kernel_state state,
-          const struct kh_slice *slices, uint32_t count)
-{
-    struct kh_frame frame = {.type = KH_INIT_STATE,
-                             .flags = state,
-                             .id = kernel->incarnation,
-                             .count = count};
-
-    if (count)
-        memcpy(frame.slice, slices, count * sizeof(*slices));
-    put(kernel, &frame);
-    kernel->told = state;
-}
-
 /* Tells the fate of all requests of one sort. */
 static void
 lose(struct kh_kernel *kernel, enum kh_queue_which which, enum kh_lost why)
@@ -62,7 +26,7 @@ lose(struct kh_kernel *kernel, enum kh_queue_which which, enum kh_lost why)
     struct kh_request *request;
 
     while ((request = kh_queue_take(&kernel->queue, which))) {
-        put_lost(kernel, request->id, request->aborted ? KH_LOST_ABORTED : why);
+        kh_entry_lost(kernel, request->id, request->aborted ? KH_LOST_ABORTED : why);
         kh_request_free(request);
     }
 }
@@ -92,13 +56,15 @@ do_spawn(struct step *step)
 {
     struct kh_kernel *kernel = step->kernel;
 
+    kh_checkpoints_drop(&kernel->checkpoints);
+    kh_rollback_end_elders(kernel);
     kh_session_kill(kernel->runner.pid, true);
     kernel->incarnation++;
     kernel->text_id = 0;
     kernel->grace = KH_NEVER;
     kernel->why.code = 0;
     kernel->status = 0;
-    put_state(kernel, KH_KERNEL_STARTING, NULL, 0);
+    kh_entry_state(kernel, KH_KERNEL_STARTING, NULL, 0);
     if (kh_runner_start(&kernel->runner, &kernel->plan.run, &kernel->why) == 0)
         return 0;
     kernel->status = COULD_NOT_START;
@@ -118,7 +84,7 @@ add_request(struct step *step)
 
     if (!kh_queue_room(&kernel->queue, kh_frame_size(step->frame))) {
         kernel->queue.last = frame.id;
-        put_lost(kernel, frame.id, KH_LOST_FULL);
+        kh_entry_lost(kernel, frame.id, KH_LOST_FULL);
         return false;
     }
     memcpy(frame.slice, step->frame->slice, frame.count * sizeof(*frame.slice));
@@ -128,13 +94,34 @@ add_request(struct step *step)
 }
 
 static void
-hand_over(struct kh_kernel *kernel, struct kh_request *request)
+send_to_runner(struct kh_kernel *kernel, struct kh_request *request)
 {
-    struct kh_frame begin = {.type = KH_INIT_BEGIN, .id = request->id};
-
-    put(kernel, &begin);
     kh_runner_send(&kernel->runner, &request->frame);
     kh_buf_release(&request->frame);
+}
+
+static void
+answer(struct kh_kernel *kernel, struct kh_request *request)
+{
+    bool list = request->flags & KH_REQUEST_CHECKPOINTS;
+    struct kh_buf content = KH_BUF_INIT;
+    bool fine = kh_rollback_answer(kernel, request, &content);
+
+    kh_entry_reply(kernel, request->id, list ? "checkpoints_reply" : "forget_reply",
+                   fine, &content);
+    kh_buf_release(&content);
+    kh_entry_id(kernel, KH_INIT_DONE, request->id);
+    kh_queue_done(&kernel->queue, request->id);
+}
+
+static void
+hand_over(struct kh_kernel *kernel, struct kh_request *request)
+{
+    kh_entry_id(kernel, KH_INIT_BEGIN, request->id);
+    if (request->flags & KH_REQUEST_OF_INIT)
+        answer(kernel, request);
+    else
+        send_to_runner(kernel, request);
 }
 
 static int
@@ -155,7 +142,7 @@ static int
 do_lose(struct step *step)
 {
     step->kernel->queue.last = step->frame->id;
-    put_lost(step->kernel, step->frame->id, KH_LOST_DIED);
+    kh_entry_lost(step->kernel, step->frame->id, KH_LOST_DIED);
     return 0;
 }
 
@@ -176,6 +163,23 @@ do_pass(struct step *step)
     return 0;
 }
 
+/* Its request keeps its frame until the checkpoint can have it. */
+static int
+roll_back(struct kh_kernel *kernel, struct kh_request *request)
+{
+    struct kh_frame done = {.type = KH_RUNNER_DONE, .id = request->id};
+    struct kh_buf content = KH_BUF_INIT;
+    bool fine;
+
+    kh_entry_id(kernel, KH_INIT_BEGIN, request->id);
+    fine = kh_rollback_begin(kernel, request, &content);
+    if (!fine)
+        kh_entry_reply(kernel, request->id, "rollback_reply", false, &content);
+    kh_buf_release(&content);
+    return fine ? kh_kernel_event(kernel, KH_QUEUE_ROLLBACK, NULL, NULL)
+                : kh_kernel_event(kernel, KH_QUEUE_DONE, &done, NULL);
+}
+
 static int
 do_hand(struct step *step)
 {
@@ -186,6 +190,8 @@ do_hand(struct step *step)
         return 0; /* next() looked */
     kernel->text_id = request->id;
     kernel->interrupts = 0;
+    if (request->flags & KH_REQUEST_ROLLBACK)
+        return roll_back(kernel, request);
     hand_over(kernel, request);
     return 0;
 }
@@ -208,7 +214,7 @@ do_signal(struct step *step)
 static int
 do_announce(struct step *step)
 {
-    put_state(step->kernel, KH_KERNEL_READY, step->frame->slice, 1);
+    kh_entry_state(step->kernel, KH_KERNEL_READY, step->frame->slice, 1);
     pass_controls(step->kernel);
     return next(step->kernel);
 }
@@ -227,7 +233,7 @@ do_finish(struct step *step)
 {
     struct kh_frame done = {.type = KH_INIT_DONE, .id = step->frame->id};
 
-    put(step->kernel, &done);
+    kh_entry_put(step->kernel, &done);
     kh_queue_done(&step->kernel->queue, step->frame->id);
     lose(step->kernel, KH_QUEUE_ABORTED, KH_LOST_ABORTED);
     return next(step->kernel);
@@ -309,9 +315,10 @@ do_bury(struct step *step)
         status[i] = (unsigned char)(kernel->status >> (8 * i));
     slices[0] = (struct kh_slice){status, sizeof(status)};
     slices[1] = kh_slice_text(kernel->why.text);
+    kh_checkpoints_drop(&kernel->checkpoints);
     lose(kernel, KH_QUEUE_HANDED, KH_LOST_DIED);
     lose(kernel, KH_QUEUE_WAITING, KH_LOST_DIED);
-    put_state(kernel, KH_KERNEL_DEAD, slices, kernel->why.code ? 2 : 1);
+    kh_entry_state(kernel, KH_KERNEL_DEAD, slices, kernel->why.code ? 2 : 1);
     return 0;
 }
 
@@ -328,11 +335,62 @@ do_remove(struct step *step)
     struct kh_kernel *kernel = step->kernel;
 
     do_bury(step);
+    kh_rollback_end_elders(kernel);
     kh_session_kill(kernel->runner.pid, true);
     kernel->runner.pid = 0;
     kernel->incarnation = 0;
     kh_queue_release(&kernel->queue);
     kh_kind_plan_release(&kernel->plan);
+    return 0;
+}
+
+/* Control requests that the runner was given go with it. */
+static void
+lose_controls(struct kh_kernel *kernel)
+{
+    struct kh_request *request = kernel->queue.handed, *after;
+
+    for (; request; request = after) {
+        after = request->next;
+        if (request->id == kernel->queue.running)
+            continue;
+        kh_entry_lost(kernel, request->id, KH_LOST_RESTART);
+        kh_queue_done(&kernel->queue, request->id);
+    }
+}
+
+static int
+do_roll(struct step *step)
+{
+    lose_controls(step->kernel);
+    if (kh_rollback_kill(step->kernel))
+        kh_kernel_ended(step->kernel, 0);
+    return 0;
+}
+
+static int
+do_thaw(struct step *step)
+{
+    struct kh_kernel *kernel = step->kernel;
+
+    kernel->grace = kh_now() + KH_ROLLBACK_GRACE;
+    kernel->why.code = 0;
+    if (kh_rollback_thaw(kernel, &kernel->why) == 0)
+        return 0;
+    kernel->status = COULD_NOT_START;
+    return kh_kernel_event(kernel, KH_QUEUE_ENDED, NULL, NULL);
+}
+
+static int
+do_resume(struct step *step)
+{
+    struct kh_kernel *kernel = step->kernel;
+    struct kh_request *request = kh_queue_find(&kernel->queue, kernel->queue.running);
+
+    kernel->grace = KH_NEVER;
+    if (request)
+        send_to_runner(kernel, request);
+    pass_controls(kernel);
     return 0;
 }
 
@@ -347,6 +405,8 @@ static int (*const actions[KH_QUEUE_ACTIONS])(struct step *) = {
     [KH_QUEUE_DO_GRACE] = do_grace,       [KH_QUEUE_DO_KILL] = do_kill,
     [KH_QUEUE_DO_DRAIN] = do_drain,       [KH_QUEUE_DO_BURY] = do_bury,
     [KH_QUEUE_DO_REPLACE] = do_replace,   [KH_QUEUE_DO_REMOVE] = do_remove,
+    [KH_QUEUE_DO_ROLL] = do_roll,         [KH_QUEUE_DO_THAW] = do_thaw,
+    [KH_QUEUE_DO_RESUME] = do_resume,
 };
 
 int

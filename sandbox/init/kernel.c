@@ -97,6 +97,13 @@ take_done(struct kh_kernel *kernel, const struct kh_frame *frame, struct kh_erro
     return 0;
 }
 
+static int
+take_forks(struct kh_kernel *kernel, const struct kh_frame *frame, struct kh_error *err)
+{
+    (void)frame;
+    return kh_rollback_connect(kernel, err);
+}
+
 /* Slices: msg_type, metadata, content, then buffers. */
 #define MESSAGE 3, KH_FRAME_SLICES_MAX
 
@@ -107,7 +114,7 @@ static const struct {
 } from_runner[] = {
     {KH_RUNNER_READY, 1, 1, take_ready},   {KH_RUNNER_PUBLISH, MESSAGE, take_output},
     {KH_RUNNER_STREAM, 1, 1, take_output}, {KH_RUNNER_REPLY, MESSAGE, take_reply},
-    {KH_RUNNER_DONE, 0, 0, take_done},
+    {KH_RUNNER_DONE, 0, 0, take_done},     {KH_RUNNER_FORKS, 0, 0, take_forks},
 };
 
 static int

@@ -15,9 +15,11 @@
 #include "base/error.h"
 #include "protocol/link/frame.h"
 #include "protocol/link/init.h"
+#include "sandbox/init/checkpoint.h"
 #include "sandbox/init/journal.h"
 #include "sandbox/init/kind.h"
 #include "sandbox/init/queue.h"
+#include "sandbox/init/rollback.h"
 #include "sandbox/init/runner.h"
 
 /* Time a runner has between SHUTDOWN (or the end of its socket) and SIGKILL,
@@ -34,6 +36,8 @@ struct kh_kernel {
     bool blocked; /* the journal was full and is not low yet */
     struct kh_queue queue;
     struct kh_runner runner;
+    struct kh_checkpoints checkpoints;
+    struct kh_rollback rollback;
     uint64_t text_id;    /* request that text from the pipes belongs to */
     unsigned interrupts; /* of the running request */
     uint64_t grace;      /* when the time to end is over; KH_NEVER */

@@ -28,17 +28,16 @@ kh_kernels_after(uint32_t number)
     return NULL;
 }
 
-bool
+void
 kh_kernels_ended(pid_t pid, int status)
 {
     struct kh_kernel *kernel = NULL;
 
-    while ((kernel = kh_kernels_after(kernel ? kernel->number : 0)))
-        if (kernel->runner.pid == pid && !kernel->runner.ended) {
+    while ((kernel = kh_kernels_after(kernel ? kernel->number : 0))) {
+        kh_checkpoints_ended(&kernel->checkpoints, pid);
+        if (kernel->runner.pid == pid && !kernel->runner.ended)
             kh_kernel_ended(kernel, status);
-            return true;
-        }
-    return false;
+    }
 }
 
 uint64_t
@@ -67,9 +66,12 @@ kh_kernels_kill_all(void)
 {
     struct kh_kernel *kernel = NULL;
 
-    while ((kernel = kh_kernels_after(kernel ? kernel->number : 0)))
+    while ((kernel = kh_kernels_after(kernel ? kernel->number : 0))) {
+        kh_checkpoints_drop(&kernel->checkpoints);
+        kh_rollback_end_elders(kernel);
         if (kernel->runner.pid)
             kh_session_kill(kernel->runner.pid, kernel->runner.ended);
+    }
 }
 
 void

@@ -15,8 +15,8 @@ struct kh_kernel *kh_kernels_slot(uint32_t number);
 /* The slot with the lowest number above NUMBER that was ever used, or NULL. */
 struct kh_kernel *kh_kernels_after(uint32_t number);
 
-/* A process was reaped. False when it is none of ours. */
-bool kh_kernels_ended(pid_t pid, int status);
+/* A process was reaped: a runner, a checkpoint, or none of ours. */
+void kh_kernels_ended(pid_t pid, int status);
 
 uint64_t kh_kernels_due(void);
 void kh_kernels_tick(uint64_t now);

@@ -101,10 +101,9 @@ reap(void)
             reap_again = false;
             return;
         }
-        if (!kh_kernels_ended(pid, status)) {
-            kh_exec_ended(pid, status);
-            kh_warm_ended(pid);
-        }
+        kh_kernels_ended(pid, status);
+        kh_exec_ended(pid, status);
+        kh_warm_ended(pid);
     }
 }
 

@@ -26,6 +26,8 @@ enum kh_queue_state {
     KH_QUEUE_DYING,      /* the runner ended or must end; what it wrote is read */
     KH_QUEUE_RESTARTING, /* it was told to end, and another one follows */
     KH_QUEUE_STOPPING,   /* it was told to end, and nothing follows */
+    KH_QUEUE_ROLLING,    /* it is being killed, and a checkpoint follows */
+    KH_QUEUE_RETURNING,  /* a checkpoint took its place and has not said READY */
     KH_QUEUE_DEAD,       /* no runner; a restart or a stop is awaited */
     KH_QUEUE_STATES
 };
@@ -45,10 +47,11 @@ enum kh_queue_event {
     KH_QUEUE_BROKEN, /* it broke the protocol */
     KH_QUEUE_CLOSED, /* it closed its socket */
     /* from init */
-    KH_QUEUE_NEXT,    /* a shell request waits */
-    KH_QUEUE_GRACE,   /* the time to end by itself is over */
-    KH_QUEUE_ENDED,   /* the process was reaped */
-    KH_QUEUE_DRAINED, /* and everything it wrote is in the journal */
+    KH_QUEUE_NEXT,     /* a shell request waits */
+    KH_QUEUE_ROLLBACK, /* that is what the shell request whose turn it is asks for */
+    KH_QUEUE_GRACE,    /* the time to end by itself is over */
+    KH_QUEUE_ENDED,    /* the process was reaped */
+    KH_QUEUE_DRAINED,  /* and everything it wrote is in the journal */
     KH_QUEUE_EVENTS
 };
 
@@ -73,6 +76,9 @@ enum kh_queue_action {
     KH_QUEUE_DO_BURY,     /* LOST(DIED) for all; STATE dead */
     KH_QUEUE_DO_REPLACE,  /* LOST(RESTART) for those handed over; as SPAWN */
     KH_QUEUE_DO_REMOVE,   /* as BURY; kill what is left of the session */
+    KH_QUEUE_DO_ROLL,     /* SIGKILL to what began since the checkpoint */
+    KH_QUEUE_DO_THAW,     /* the checkpoint becomes the runner; grace */
+    KH_QUEUE_DO_RESUME,   /* the request, then waiting control requests, to it */
     KH_QUEUE_ACTIONS
 };
 

@@ -15,7 +15,8 @@
 #include "sandbox/init/kernels.h"
 
 #define REQUEST_FLAGS                                                                  \
-    (KH_REQUEST_CONTROL | KH_REQUEST_EXECUTE | KH_REQUEST_STOP_ON_ERROR)
+    (KH_REQUEST_CONTROL | KH_REQUEST_EXECUTE | KH_REQUEST_STOP_ON_ERROR |              \
+     KH_REQUEST_CHECKPOINT | KH_REQUEST_ROLLBACK | KH_REQUEST_OF_INIT)
 
 #define WELCOME_SLICE 32
 
@@ -86,6 +87,8 @@ request(struct kh_kernel *kernel, const struct kh_frame *frame, struct kh_error 
         return kh_fail(err, EINVAL, "a request needs an id");
     if (frame->flags & ~REQUEST_FLAGS)
         return kh_fail(err, EINVAL, "unknown flags in a request");
+    if (!kh_rollback_fits(frame))
+        return kh_fail(err, EINVAL, "flags and slices of a request do not fit");
     return kh_kernel_request(kernel, frame, err);
 }
 

@@ -269,6 +269,13 @@ kh_runner_send(struct kh_runner *runner, const struct kh_buf *frames)
     watch_sock(runner);
 }
 
+bool
+kh_runner_pass(struct kh_runner *runner, const struct kh_buf *frames, int fd)
+{
+    return runner->sock.fd >= 0 && runner->left && !kh_buf_len(&runner->tx) &&
+           kh_ends_pass(runner->sock.fd, frames, &fd, 1);
+}
+
 void
 kh_runner_ended(struct kh_runner *runner)
 {
@@ -379,4 +386,12 @@ kh_runner_start(struct kh_runner *runner, const struct kh_runner_plan *plan,
     if (r == 0)
         attach(runner, &ends);
     return r;
+}
+
+void
+kh_runner_adopt(struct kh_runner *runner, const struct kh_ends *ends, pid_t pid)
+{
+    kh_fd_close(&runner->error_fd);
+    runner->pid = pid;
+    attach(runner, ends);
 }

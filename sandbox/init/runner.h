@@ -20,6 +20,7 @@
 #include "base/error.h"
 #include "protocol/link/frame.h"
 #include "protocol/link/runner.h"
+#include "sandbox/init/ends.h"
 #include "sandbox/init/loop.h"
 #include "sandbox/init/output.h"
 
@@ -72,6 +73,13 @@ int kh_runner_start(struct kh_runner *runner, const struct kh_runner_plan *plan,
 /* Sends frames, already encoded, as the runner reads. The owner bounds them.
  * Nothing happens when the socket is closed. */
 void kh_runner_send(struct kh_runner *runner, const struct kh_buf *frames);
+
+/* Sends frames, already encoded, with a descriptor, which the caller keeps. False when
+ * the runner does not take them at once: then nothing was sent. */
+bool kh_runner_pass(struct kh_runner *runner, const struct kh_buf *frames, int fd);
+
+/* Takes process PID, which has the other ends of ENDS, in place of the earlier one. */
+void kh_runner_adopt(struct kh_runner *runner, const struct kh_ends *ends, pid_t pid);
 
 /* Takes what can be taken now: after room was made, or before a decision that
  * depends on what the runner has already said. May call any function of ops. */

@@ -80,7 +80,10 @@ check_pair(int s, int e)
        kh_queue_action_names[step.action]);
     if ((step.action == KH_QUEUE_DO_REFUSE && (moved || e > KH_QUEUE_INTERRUPT)) ||
         (s == KH_QUEUE_NONE && moved && e != KH_QUEUE_START) ||
-        (step.next == KH_QUEUE_BUSY && moved && e != KH_QUEUE_NEXT) ||
+        (step.next == KH_QUEUE_BUSY && moved && e != KH_QUEUE_NEXT &&
+         s != KH_QUEUE_RETURNING) ||
+        (step.next == KH_QUEUE_RETURNING && moved && s != KH_QUEUE_ROLLING) ||
+        (step.action == KH_QUEUE_DO_ROLL && s != KH_QUEUE_BUSY) ||
         (e == KH_QUEUE_NEXT && moved && s != KH_QUEUE_IDLE) ||
         (step.next == KH_QUEUE_DEAD && moved && e != KH_QUEUE_DRAINED) ||
         (needs_runner(step.action) && s != KH_QUEUE_STARTING && s != KH_QUEUE_IDLE &&

@@ -66,6 +66,16 @@
 
 struct kh_confine;
 
+struct kh_orphan {
+    int (*fork)(void); /* the libc's, which tells those who want to hear of forks */
+    void (*before)(void);
+    void (*in_parent)(void);
+    void (*in_child)(void);
+    void *rseq;
+    unsigned rseq_size; /* 0: none is registered */
+};
+
+long kh_orphan(const struct kh_orphan *o);
 long kh_join(int pidfd, int talk, int *tid, int (*fork)(void));
 long kh_confine(struct kh_confine *c);
 long kh_detach(unsigned long start, unsigned long size, int prot);
@@ -156,6 +166,31 @@ kh_join(int pidfd, int talk, int *tid, int (*fork)(void))
     if (pid != 0)
         return pid;
     return second(pidfd, talk, tid, fork);
+}
+
+/* Makes a copy of this process that is its parent's child, or that of whoever takes
+ * orphans in: only a process between them ends, which has no memory of its own to copy
+ * or to free. The hooks are called here and not by the interpreter: between them it
+ * holds locks that any line of Python may want. Returns 0 in the copy, else the pid of
+ * the one between, which has ended (to be reaped: its status is 0 if all went well), or
+ * -errno. */
+EXPORT long
+kh_orphan(const struct kh_orphan *o)
+{
+    long pid;
+
+    o->before();
+    pid = borrow();
+    if (pid != 0) {
+        o->in_parent();
+        return pid;
+    }
+    third(NULL, o->fork);
+    /* Threads that borrow memory have their registration taken away. */
+    if (o->rseq_size)
+        call(__NR_rseq, (long)o->rseq, o->rseq_size, 0, RSEQ_SIG, 0);
+    o->in_child();
+    return 0;
 }
 
 struct kh_confine {

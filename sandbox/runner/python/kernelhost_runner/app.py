@@ -33,6 +33,7 @@ class IPythonKernel(SingletonConfigurable):
     link = Any()
     origin = Any()
     interrupts = Any()
+    checkpoints = Any()
     eventloop = None
 
     def __init__(self, **kwargs):
@@ -112,8 +113,8 @@ class IPKernelApp(BaseIPythonApplication, InteractiveShellApp):
     kernel = Instance(IPythonKernel, allow_none=True)
 
     def initialize(self, argv=None, **parts):
-        """Builds kernel and shell. parts are the kernel's link, origin and
-        interrupts. argv is not looked at."""
+        """Builds kernel and shell. parts are the kernel's link, origin,
+        interrupts and checkpoints. argv is not looked at."""
         self.config = Config(
             IPKernelApp=Config(auto_create=True),
             HistoryManager=Config(hist_file=":memory:"),

@@ -55,6 +55,10 @@ class Executor:
         """Whether a cell runs."""
         return self._cell is not None
 
+    def adopt(self):
+        """This process is the one that runs cells from now on."""
+        self._pid = os.getpid()
+
     def execute(self, request, answer):
         """Begins the cell. answer(content, metadata) is called when it is done,
         with (None, None) for a request that has no code."""

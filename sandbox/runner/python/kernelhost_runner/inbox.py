@@ -10,6 +10,7 @@ A signal handler of the user may raise in the main thread anywhere. What was rea
 kept in steps between which no handler runs, and the next turn goes on there.
 """
 
+import contextlib
 import os
 import select
 import selectors
@@ -150,8 +151,25 @@ class Inbox:
         except BlockingIOError:
             pass
 
+    @contextlib.contextmanager
+    def alone(self):
+        """In the main thread: the link is the caller's. What it leaves in the link is
+        taken in the next turn of the main loop."""
+        with self._lock:
+            try:
+                yield
+            finally:
+                self._torn = True
+
+    def descriptors(self):
+        """Those of our own."""
+        return {self._event, self._alarm, self._epoll.fileno()} - {None}
+
     def abandon(self):
         """In a forked child: what is open here is the parent's."""
+        self._lock = threading.Lock()
+        self._deadline = 0.0
+        self._listening = self._torn = False
         for fd in (self._event, self._alarm):
             if fd is not None:
                 os.close(fd)
@@ -170,12 +188,28 @@ class Selector(selectors.EpollSelector):
     """The main loop's, which reads for the inbox while it waits."""
 
     _inbox = None
+    _fd = -1  # the link's, registered
 
     def attach(self, link, inbox):
         """From now on."""
         self._link = link
         self._inbox = inbox
-        self.register(link.fileno(), selectors.EVENT_READ)
+        self._fd = link.fileno()
+        self.register(self._fd, selectors.EVENT_READ)
+
+    def renew(self):
+        """In a forked child: watches the same with an epoll object of its own, but for
+        the link."""
+        self._inbox = None
+        keys = [key for fd, key in self._fd_to_key.items() if fd != self._fd]
+        self._fd_to_key.clear()
+        self._selector.close()
+        self._selector = select.epoll()
+        for key in keys:
+            try:
+                self.register(key.fileobj, key.events, key.data)
+            except (OSError, ValueError):
+                continue  # what was there cannot be watched any more
 
     def select(self, timeout=None):
         """As any selector's."""

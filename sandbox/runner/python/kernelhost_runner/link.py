@@ -19,6 +19,7 @@ middle of all that. So progress is kept in steps between which Python runs no
 handler, and the next sender goes on exactly there.
 """
 
+import array
 import collections
 import errno
 import fcntl
@@ -89,12 +90,17 @@ class Link:
         self._count = 0
         self.open = False
 
-    def attach(self, fd):
-        """Takes over the socket fd and duplicates fds 1 and 2."""
+    def attach(self, fd, out=1, err=2):
+        """Takes over the socket fd and duplicates the descriptors of the pipes."""
         self._socket = socket.socket(fileno=_private(fd))
         os.close(fd)
-        self._pipes = {frame.STDOUT: _private(1), frame.STDERR: _private(2)}
+        self._pipes = {frame.STDOUT: _private(out), frame.STDERR: _private(err)}
         self.open = True
+
+    @property
+    def pipes(self):
+        """Our duplicates of the pipes, by stream."""
+        return dict(self._pipes)
 
     def fileno(self):
         """The socket's descriptor, to wait on."""
@@ -142,6 +148,28 @@ class Link:
     @frames.setter
     def frames(self, frames):
         self._decoder.frames = frames
+
+    def ask(self, kind, wanted):
+        """Sends a frame and waits for one of type wanted: returns it, and the
+        descriptor that came along or None. What else comes is in `frames`. Nobody
+        else may read meanwhile. Raises Ended."""
+        self.send(kind)
+        fds = array.array("i")
+        while True:
+            data, ancillary, _flags, _address = self._socket.recvmsg(
+                _READ, socket.CMSG_SPACE(fds.itemsize)
+            )
+            for level, about, content in ancillary:
+                if level == socket.SOL_SOCKET and about == socket.SCM_RIGHTS:
+                    fds.frombytes(content)
+            if not data:
+                raise Ended("init closed the socket")
+            self._decoder.chunks.append(data)
+            self._decoder.decode()
+            for answer in self.frames:
+                if answer.type == wanted:
+                    self.frames = [one for one in self.frames if one is not answer]
+                    return answer, fds[0] if fds else None
 
     def frame(self, kind, ident=0, flags=0, slices=()):
         """An item for `queue`. Raises frame.MessageTooLarge."""
@@ -258,7 +286,12 @@ class Link:
         """In a forked child: nothing is sent from here, ever."""
         self.lock = threading.RLock()
         self.queue.clear()
+        self._sending = False
         self._taken = []
+        self._todo = None
+        self._wrote = []
+        self._count = 0
+        self._decoder = frame.Decoder()
         if self.open:
             self.open = False
             self._socket.close()

@@ -113,6 +113,10 @@ def _connect(_kernel, _content):
     return {"status": "ok"}
 
 
+def _rollback(kernel, _content):
+    return kernel.checkpoints.returned()
+
+
 # msg_type -> function(kernel, content) that returns the content of the reply.
 # execute_request is not among them (execute.Executor). The places of comm_open,
 # comm_msg, comm_close and input_reply are here, too: types that have no row are
@@ -125,6 +129,7 @@ HANDLERS = {
     "inspect_request": _inspect,
     "history_request": _history,
     "connect_request": _connect,
+    "rollback_request": _rollback,
 }
 
 # Those that may be answered while a cell runs, on the control channel.

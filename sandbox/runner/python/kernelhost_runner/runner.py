@@ -22,9 +22,11 @@ import os
 import select
 import signal
 import sys
+import time
 import types
 
 from . import frame, packing
+from .checkpoint import Checkpoints
 from .inbox import Inbox, Selector
 from .interrupt import Interrupts
 from .link import Link
@@ -48,6 +50,8 @@ class Runner:
         self.application = self._info = None
         self._selector = self._loop = None
         self._context = contextvars.copy_context()
+        self.checkpoints = Checkpoints(self)
+        self._inbox_thread = None
         self._libc_flush = None
 
     def attach(self, fd):
@@ -76,7 +80,10 @@ class Runner:
         self.application = app.IPKernelApp.instance()
         self.application.init_pdb()
         self.application.initialize(
-            link=self.link, origin=self.origin, interrupts=self.interrupts
+            link=self.link,
+            origin=self.origin,
+            interrupts=self.interrupts,
+            checkpoints=self.checkpoints,
         )
 
     def kernel_info(self):
@@ -117,7 +124,7 @@ class Runner:
             # what a signal handler raises get out of it. The loop goes on.
             try:
                 try:
-                    self._loop.run_forever()
+                    self._turn()
                 except SystemExit:
                     pass
                 except BaseException as error:
@@ -127,6 +134,12 @@ class Runner:
         self.flush()
         # Tasks that are left are no news to anybody.
         self._loop.set_exception_handler(lambda _loop, _context: None)
+
+    def _turn(self):
+        if not self.checkpoints.wanted:
+            self._loop.run_forever()
+        if self.checkpoints.wanted:
+            self.checkpoints.make()
 
     def flush(self):
         """Brings all output of this process on its way: what our streams, those
@@ -166,9 +179,55 @@ class Runner:
 
         self._libc_flush = flush
 
+    # For checkpoints
+
+    @property
+    def loop(self):
+        """The main loop."""
+        return self._loop
+
+    @property
+    def shell(self):
+        """IPython's shell."""
+        return self.application.kernel.shell
+
+    def threads(self):
+        """The numbers of our own threads."""
+        while self._inbox_thread is None:
+            time.sleep(0)
+        return {os.getpid(), self._inbox_thread}
+
+    def descriptors(self):
+        """The descriptors that are our own: a copy gets others."""
+        pair = self._loop._ssock.fileno(), self._loop._csock.fileno()
+        own = {self.link.fileno(), *self.link.pipes.values(), *pair}
+        return own | self.inbox.descriptors() | {self._selector.fileno()}
+
+    def thaw(self, sock, out, err):
+        """In a copy, which has abandoned all that was its maker's: from now on this is
+        the runner that has those descriptors. Raises as greet() does."""
+        loop = self._loop
+        self.link.attach(sock, out, err)
+        self.inbox.attach()
+        self._selector.renew()
+        loop._close_self_pipe()
+        loop._make_self_pipe()
+        asyncio.set_event_loop(loop)
+        if loop._signal_handlers:
+            signal.set_wakeup_fd(loop._csock.fileno())
+        self.interrupts.end()
+        self.output.revive()
+        self._server.executor.adopt()
+        self.link.greet()
+        self._inbox_thread = None
+        _thread.start_new_thread(self._read, ())
+        self._selector.attach(self.link, self.inbox)
+        self.link.send(frame.READY, slices=[self.kernel_info()])
+
     # Inbox thread
 
     def _read(self):
+        self._inbox_thread = _thread.get_native_id()
         try:
             self.inbox.run(self.output.expire)
         except (EOFError, ValueError, OSError):

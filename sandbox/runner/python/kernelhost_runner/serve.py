@@ -66,6 +66,11 @@ class Server:
                     lambda content, metadata: self._end(request, content, metadata),
                 )
                 return
+            if request.type == "checkpoint_request":
+                self._kernel.checkpoints.want(
+                    request.content, lambda content: self._end(request, content, None)
+                )
+                return
             content = self._ask(request)
         except Exception:
             self._complain()

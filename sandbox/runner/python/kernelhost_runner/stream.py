@@ -162,6 +162,13 @@ class Output:
         self._chunks, self._size = [], 0
         self.forked = True
 
+    def revive(self):
+        """The forked child is a runner of its own from now on."""
+        self._quiet_until = 0.0
+        self._last = frame.STDOUT
+        self._begun = self.forked = False
+        self.deadline = None
+
     def _write_forked(self, stream, text):
         with self._link.lock:
             if stream != self._stream:

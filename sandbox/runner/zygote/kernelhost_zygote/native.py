@@ -5,7 +5,7 @@ import mmap
 import os
 import sys
 
-from kernelhost_runner import frame
+from kernelhost_runner import frame, orphan
 
 _LIBRARY = os.path.join(os.path.dirname(os.path.dirname(__file__)), "join.so")
 INIT_SOCKET = b"/.kernelhost/run/join.sock"  # KH_INIT_JOIN
@@ -121,17 +121,10 @@ class Native:
         return address.value if value == os.getpid() else None
 
     def _find_rseq(self):
-        """glibc 2.35 and later register a thread's area; others have none."""
-        try:
-            offset = ctypes.c_ssize_t.in_dll(self._libc, "__rseq_offset").value
-            size = ctypes.c_uint.in_dll(self._libc, "__rseq_size").value
-        except ValueError:
-            return
+        """Where the kernel notes which processor this thread is on."""
+        address, size = orphan.find_rseq(self._libc)
         if size:
-            self._libc.pthread_self.restype = ctypes.c_void_p
-            # On x86-64 the thread pointer is what pthread_self returns.
-            self._plan.rseq = self._libc.pthread_self() + offset
-            self._plan.rseq_size = max(size, 32)
+            self._plan.rseq, self._plan.rseq_size = address, size
 
     def remember_layout(self):
         """Notes where the program's parts lie, for /proc/self/exe of children.
