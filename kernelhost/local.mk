@@ -119,6 +119,7 @@ libgateway_a_SOURCES = \
 	kernelhost/http/server.c kernelhost/http/server.h \
 	kernelhost/http/server_own.h \
 	kernelhost/http/v1.c kernelhost/http/v1.h \
+	kernelhost/http/v1_checkpoints.c \
 	kernelhost/http/v1_exec.c kernelhost/http/v1_fork.c \
 	kernelhost/http/v1_kernels.c \
 	kernelhost/http/v1_launch.c kernelhost/http/v1_run.c \

@@ -272,7 +272,8 @@ on_reply(struct kh_kernel *kernel, const struct kh_frame *frame, struct kh_error
                          "the kernel's reply was not valid");
         return 0;
     }
-    if (!strcmp(row->msg_type, "execute_reply"))
+    if (!strcmp(row->msg_type, "execute_reply") ||
+        !strcmp(row->msg_type, "rollback_reply"))
         note_count(kernel, frame->slice[2]);
     kh_answer(kernel, &asker, row->msg_type, frame->slice[1], frame->slice[2],
               frame->slice + 3, frame->count - 3);

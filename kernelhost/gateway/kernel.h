@@ -86,6 +86,16 @@ int kh_kernel_submit(struct kh_kernel *kernel, struct kh_sink *sink,
                      struct kh_slice header, struct kh_slice content,
                      uint64_t *ret_number, struct kh_error *err);
 
+/* Likewise a request of the gateway's own about checkpoints (enum kh_request_flag):
+ * CHECKPOINT has CONTENT, ROLLBACK and FORGET a CHECKPOINT's number. */
+int kh_kernel_ask(struct kh_kernel *kernel, struct kh_sink *sink, const char *msg_type,
+                  unsigned flags, struct kh_slice content, uint64_t checkpoint,
+                  uint64_t *ret_number, struct kh_error *err);
+
+/* True while an interpreter runs or starts; and while it executes a cell. */
+bool kh_kernel_runs(const struct kh_kernel *kernel);
+bool kh_kernel_executes(const struct kh_kernel *kernel);
+
 /* Takes up a request that SINK's client has submitted to an earlier gateway: SINK gets
  * what comes after its position `after`. -ENOENT when it never got to the kernel,
  * -EBUSY when its output went elsewhere. */

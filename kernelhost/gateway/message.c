@@ -54,3 +54,16 @@ kh_message_line(const struct kh_message *message, struct kh_buf *out)
         kh_buf_addf(out, ",\"cursor\":\"%" PRIu64 "\"", message->position);
     kh_buf_add(out, "}\n", 2);
 }
+
+bool
+kh_message_is_idle(const struct kh_message *message)
+{
+    static const char *const names[] = {"execution_state"};
+    struct kh_json_value value;
+    char state[16];
+
+    return message->channel == KH_CHANNEL_IOPUB &&
+           !strcmp(message->msg_type, "status") &&
+           kh_json_find(message->content, names, 1, &value, NULL) == 0 &&
+           kh_json_text(value, state, sizeof(state)) > 0 && !strcmp(state, "idle");
+}

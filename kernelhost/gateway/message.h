@@ -6,6 +6,7 @@
 #ifndef KH_GATEWAY_MESSAGE_H
 #define KH_GATEWAY_MESSAGE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/buf.h"
@@ -28,6 +29,9 @@ struct kh_message {
 /* Appends the message as one line of JSON ("channel", "header"..., "buffers" in base64
  * if it has any, and "cursor", the position, if it has one) with its newline. */
 void kh_message_line(const struct kh_message *message, struct kh_buf *out);
+
+/* True for the status idle, which is the last that a request brings. */
+bool kh_message_is_idle(const struct kh_message *message);
 
 /* A listener on one kernel. Embedded in its owner, which must take it off
  * (kh_kernel_unlisten) before it goes away. */

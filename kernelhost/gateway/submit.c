@@ -116,27 +116,81 @@ kh_kernel_take(struct kh_kernel *kernel, const struct kh_asker *asker,
     kh_tell_state(kernel, asker, "idle");
 }
 
+/* A request of a sink; FRAME has flags and what follows its parent. */
+static int
+submit(struct kh_kernel *kernel, struct kh_sink *sink, const struct kh_schema *row,
+       struct kh_slice header, struct kh_frame *frame, uint64_t *ret_number,
+       struct kh_error *err)
+{
+    bool control = frame->flags & KH_REQUEST_CONTROL;
+    struct kh_asker asker = {.channel = control ? KH_CHANNEL_CONTROL : KH_CHANNEL_SHELL,
+                             .header = header,
+                             .sink = sink};
+    struct kh_request *request = NULL;
+    int r;
+
+    frame->slice[0] = header;
+    frame->slice[1] = kh_slice_text("{}");
+    frame->slice[2] = kh_slice_text("{}");
+    if (ret_number) /* before anything can be said about it */
+        *ret_number = kernel->gateway->last_number + 1;
+    r = enter(kernel, &asker, row, frame, &request, err);
+    if (r < 0 && request)
+        kh_kernel_finish(kernel, request);
+    return r;
+}
+
 int
 kh_kernel_submit(struct kh_kernel *kernel, struct kh_sink *sink,
                  const struct kh_schema *row, unsigned flags, struct kh_slice header,
                  struct kh_slice content, uint64_t *ret_number, struct kh_error *err)
 {
-    struct kh_asker asker = {
-        .channel = KH_CHANNEL_SHELL, .header = header, .sink = sink};
     struct kh_frame frame = {.flags = (uint16_t)flags, .count = 4};
-    struct kh_request *request = NULL;
-    int r;
 
-    frame.slice[0] = header;
-    frame.slice[1] = kh_slice_text("{}");
-    frame.slice[2] = kh_slice_text("{}");
     frame.slice[3] = content;
-    if (ret_number) /* before anything can be said about it */
-        *ret_number = kernel->gateway->last_number + 1;
-    r = enter(kernel, &asker, row, &frame, &request, err);
-    if (r < 0 && request)
-        kh_kernel_finish(kernel, request);
+    return submit(kernel, sink, row, header, &frame, ret_number, err);
+}
+
+int
+kh_kernel_ask(struct kh_kernel *kernel, struct kh_sink *sink, const char *msg_type,
+              unsigned flags, struct kh_slice content, uint64_t checkpoint,
+              uint64_t *ret_number, struct kh_error *err)
+{
+    bool numbered = flags & (KH_REQUEST_ROLLBACK | KH_REQUEST_FORGET);
+    struct kh_frame frame = {.flags = (uint16_t)flags, .count = numbered ? 5 : 4};
+    struct kh_buf header = KH_BUF_INIT;
+    struct kh_origin origin;
+    unsigned char number[8];
+    int i, r;
+
+    for (i = 0; i < 8; i++)
+        number[i] = (unsigned char)(checkpoint >> (8 * i));
+    kh_origin_init(&origin, "kernelhost");
+    kh_origin_header(&origin, msg_type, 0, &header);
+    frame.slice[3] = content.size ? content : kh_slice_text("{}");
+    frame.slice[4] = (struct kh_slice){number, sizeof(number)};
+    r = submit(kernel, sink, kh_schema_request(msg_type),
+               (struct kh_slice){kh_buf_ptr(&header), kh_buf_len(&header)}, &frame,
+               ret_number, err);
+    kh_buf_release(&header);
     return r;
+}
+
+bool
+kh_kernel_runs(const struct kh_kernel *kernel)
+{
+    return kh_life_step(kernel->life, KH_LIFE_EV_WANTED).action == KH_LIFE_SEND;
+}
+
+bool
+kh_kernel_executes(const struct kh_kernel *kernel)
+{
+    const struct kh_request *request =
+        kernel->running ? kh_requests_find(kernel->requests, kernel->last_request)
+                        : NULL;
+
+    return request && request->row &&
+           !strcmp(request->row->msg_type, "execute_request");
 }
 
 void

@@ -7,7 +7,7 @@
 #include "kernelhost/http/v1.h"
 #include "protocol/jupyter/jsontree.h"
 
-/* NAME and ID stand for one segment of the path each. */
+/* NAME, ID and ITEM stand for one segment of the path each. */
 static const struct {
     const char *method;
     const char *path;
@@ -32,6 +32,12 @@ static const struct {
     {"DELETE", "/v1/sandboxes/NAME/kernels/ID", kh_v1_kernel_remove},
     {"POST", "/v1/sandboxes/NAME/kernels/ID/interrupt", kh_v1_kernel_interrupt},
     {"POST", "/v1/sandboxes/NAME/kernels/ID/restart", kh_v1_kernel_restart},
+    {"GET", "/v1/sandboxes/NAME/kernels/ID/checkpoints", kh_v1_checkpoints},
+    {"POST", "/v1/sandboxes/NAME/kernels/ID/checkpoints", kh_v1_checkpoint_new},
+    {"DELETE", "/v1/sandboxes/NAME/kernels/ID/checkpoints/ITEM",
+     kh_v1_checkpoint_remove},
+    {"POST", "/v1/sandboxes/NAME/kernels/ID/checkpoints/ITEM/rollback",
+     kh_v1_checkpoint_rollback},
     {"POST", "/v1/sandboxes/NAME/connect", kh_v1_connect},
     {"POST", "/v1/sandboxes/NAME/snapshots", kh_v1_snapshot_new},
     {"POST", "/v1/sandboxes/NAME/fork", kh_v1_fork},
@@ -58,19 +64,30 @@ take_segment(const char **path, char *out, size_t size)
 static bool
 match(const char *pattern, const char *path, struct kh_v1_call *call)
 {
-    call->name[0] = call->id[0] = '\0';
+    const struct {
+        const char *word;
+        char *out;
+        size_t size;
+    } segments[] = {
+        {"NAME", call->name, sizeof(call->name)},
+        {"ID", call->id, sizeof(call->id)},
+        {"ITEM", call->item, sizeof(call->item)},
+    };
+    size_t i;
+
+    call->name[0] = call->id[0] = call->item[0] = '\0';
     while (*pattern) {
-        if (!strncmp(pattern, "NAME", 4)) {
-            if (!take_segment(&path, call->name, sizeof(call->name)))
+        for (i = 0; i < KH_COUNT(segments); i++)
+            if (!strncmp(pattern, segments[i].word, strlen(segments[i].word)))
+                break;
+        if (i == KH_COUNT(segments)) {
+            if (*pattern++ != *path++)
                 return false;
-            pattern += 4;
-        } else if (!strncmp(pattern, "ID", 2)) {
-            if (!take_segment(&path, call->id, sizeof(call->id)))
-                return false;
-            pattern += 2;
-        } else if (*pattern++ != *path++) {
-            return false;
+            continue;
         }
+        if (!take_segment(&path, segments[i].out, segments[i].size))
+            return false;
+        pattern += strlen(segments[i].word);
     }
     return *path == '\0' || !strcmp(path, "/");
 }

@@ -13,14 +13,15 @@
 
 #define KH_V1_ID_SIZE 64
 
-/* One request that matched a route. name and id are the route's NAME and ID ("" if
- * it has none); body is an object, empty when none was sent, and valid only during
- * the handler. */
+/* One request that matched a route. name, id and item are the route's NAME, ID and ITEM
+ * ("" if it has none); body is an object, empty when none was sent, and valid only
+ * during the handler. */
 struct kh_v1_call {
     struct kh_gateway *gateway;
     struct kh_http_request *request;
     char name[KH_NAME_SIZE]; /* not checked */
     char id[KH_V1_ID_SIZE];
+    char item[KH_V1_ID_SIZE];
     const json_t *body;
 };
 
@@ -37,6 +38,9 @@ kh_v1_handler kh_v1_kernels, kh_v1_kernel_new, kh_v1_kernel_remove,
 /* v1_snapshots.c, v1_fork.c */
 kh_v1_handler kh_v1_snapshots, kh_v1_snapshot_new, kh_v1_snapshot_show,
     kh_v1_snapshot_remove, kh_v1_fork;
+/* v1_checkpoints.c */
+kh_v1_handler kh_v1_checkpoints, kh_v1_checkpoint_new, kh_v1_checkpoint_remove,
+    kh_v1_checkpoint_rollback;
 /* v1_run.c, v1_exec.c, v1_launch.c */
 kh_v1_handler kh_v1_run, kh_v1_exec, kh_v1_launch;
 

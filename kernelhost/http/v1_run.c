@@ -143,19 +143,6 @@ on_gone(void *arg)
         cut(run);
 }
 
-static bool
-is_idle(const struct kh_message *message)
-{
-    static const char *const names[] = {"execution_state"};
-    struct kh_json_value value;
-    char state[16];
-
-    return message->channel == KH_CHANNEL_IOPUB &&
-           !strcmp(message->msg_type, "status") &&
-           kh_json_find(message->content, names, 1, &value, NULL) == 0 &&
-           kh_json_text(value, state, sizeof(state)) > 0 && !strcmp(state, "idle");
-}
-
 /* Once the request has been accepted, or what it brings comes already. */
 static void
 begin_stream(struct run *run)
@@ -182,7 +169,7 @@ on_message(struct kh_sink *sink, const struct kh_message *message)
     if (message->position)
         run->told = message->position;
     kh_buf_release(&line);
-    if (is_idle(message)) {
+    if (kh_message_is_idle(message)) {
         run->ending = true;
     } else if (!run->held && kh_http_waiting(request) > WAITING_HIGH) {
         run->held = true;

@@ -67,7 +67,8 @@ enum kh_schema_flag {
 
 struct kh_schema {
     const char *msg_type;
-    unsigned channels; /* 1u << enum kh_channel, or-ed: where it may travel */
+    unsigned channels; /* 1u << enum kh_channel, or-ed: where it may travel; 0: only
+                          the gateway itself sends it */
     unsigned flags;    /* enum kh_schema_flag */
     const char *reply; /* requests: msg_type of the reply; NULL: has none */
     struct kh_schema_field field[KH_SCHEMA_FIELDS_MAX]; /* ends at name NULL */
