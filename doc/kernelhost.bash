@@ -18,8 +18,8 @@ _kernelhost_images() {
 
 _kernelhost() {
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
-    local commands='serve restart upgrade create ls show rm start stop sleep wake idle run exec connect kernel
-        kernelspec image snapshot fork doctor version help'
+    local commands='serve restart upgrade create ls show rm start stop sleep wake idle run exec checkpoint
+        checkpoints rollback connect kernel kernelspec image snapshot fork doctor version help'
     local limits='--image --memory --cpus --pids --disk' every='--state --json --help'
     local command='' state='' arguments=0 i options words
 
@@ -31,13 +31,14 @@ _kernelhost() {
         --image | -i | --memory | -m | --cpus | --pids | --code | -c | --kernel | -k | \
             --output | -o | --save-dir | --cwd | -C | --env | -e | --name | --prefix | \
             --display-name | --connection-file | -f | --ref | --max-size | --max-entries | \
-            --timeout | --from | --packages | --requirements | --to | --expires | --freeze-after | \
+            --timeout | --from | --packages | --requirements | --to | --expires | --label | --freeze-after | \
             --hibernate-after) ((i++)) ;;
         -*) ;;
         *)
             if [ -z "$command" ]; then
                 command=${COMP_WORDS[i]}
-            elif [ "$command" = kernelspec ] || [ "$command" = image ]; then
+            elif [ "$command" = kernelspec ] || [ "$command" = image ] ||
+                [ "$command ${COMP_WORDS[i]}" = 'checkpoint rm' ]; then
                 command+=" ${COMP_WORDS[i]}"
             elif [ "$command:$arguments" = snapshot:0 ] &&
                 [[ ${COMP_WORDS[i]} = @(ls|show|rm) ]]; then
@@ -68,7 +69,7 @@ _kernelhost() {
         return
         ;;
     --image | -i | --memory | -m | --cpus | --pids | --code | -c | --cwd | -C | --env | -e | \
-        --name | --display-name | --ref | --max-size | --max-entries | --timeout | --expires | \
+        --name | --display-name | --ref | --max-size | --max-entries | --timeout | --expires | --label | \
         --freeze-after | --hibernate-after) return ;;
     esac
 
@@ -85,6 +86,8 @@ _kernelhost() {
     run) options="--code --kernel --output --allow-errors --save-dir --create $limits" ;;
     exec) options='--cwd --env --no-stdin' ;;
     connect) options='--tcp --kernel' ;;
+    checkpoint) words=rm options='--kernel --label' ;;
+    'checkpoint rm' | checkpoints | rollback) options=--kernel ;;
     kernelspec) words='install list remove' ;;
     'kernelspec install')
         options="--user --prefix --sys-prefix --name --display-name $limits" ;;
@@ -99,11 +102,12 @@ _kernelhost() {
     [ "$command" != kernel ] || options+=' --connection-file'
     case $command:$arguments in
     show:0 | run:0 | exec:0 | connect:0 | idle:0 | rm:* | start:* | stop:* | sleep:* | wake:* | fork:0 | \
-        'snapshot ls:0')
+        'snapshot ls:0' | 'checkpoint rm:0' | checkpoints:0 | rollback:0)
         words=$(_kernelhost_names "$state")
         ;;
     snapshot:0) words="ls show rm $(_kernelhost_names "$state")" ;;
     'snapshot show:0' | 'snapshot rm:'*) words=$(_kernelhost_snapshots "$state") ;;
+    checkpoint:0) words+=" $(_kernelhost_names "$state")" ;;
     esac
     case $command:$arguments in
     'image import:0') [[ $current = -* ]] || mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;

@@ -6,7 +6,7 @@ bin_PROGRAMS += kernelhost/cli/kernelhost
 noinst_LIBRARIES += libcli.a
 libcli_a_SOURCES = \
 	kernelhost/cli/base64.c kernelhost/cli/base64.h kernelhost/cli/cli.h \
-	kernelhost/cli/connect.c kernelhost/cli/create.c kernelhost/cli/doctor.c \
+	kernelhost/cli/checkpoint.c kernelhost/cli/connect.c kernelhost/cli/create.c kernelhost/cli/doctor.c \
 	kernelhost/cli/doctor.h kernelhost/cli/doctor_capacity.c \
 	kernelhost/cli/doctor_cgroup.c kernelhost/cli/doctor_criu.c \
 	kernelhost/cli/doctor_kernel.c kernelhost/cli/doctor_state.c \

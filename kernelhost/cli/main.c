@@ -80,6 +80,22 @@ const struct kh_command kh_commands[] = {
      "Its output and exit status are ours; a signal counts as 128 and its number.\n"
      "Standard input is passed on when it is no terminal.",
      kh_options_exec, 2, ANY, 2, 0, kh_cmd_exec},
+    {"checkpoint", "NAME [--kernel ID] [--label TEXT]",
+     "note a point that a kernel can be rolled back to",
+     "Prints its number. What a rollback will not bring back is listed on standard\n"
+     "error. Refused while the kernel has threads.",
+     kh_options_checkpoint, 1, 1, 0, 0, kh_cmd_checkpoint},
+    {"checkpoint rm", "NAME CHECKPOINT... [--kernel ID]", "forget checkpoints", NULL,
+     kh_options_checkpoints, 2, ANY, 0, 0, kh_cmd_checkpoint_rm},
+    {"checkpoints", "NAME [--kernel ID]", "list the checkpoints of a kernel",
+     "They go with the kernel, and when it is restarted or dies.",
+     kh_options_checkpoints, 1, 1, 0, 0, kh_cmd_checkpoints},
+    {"rollback", "NAME [CHECKPOINT] [--kernel ID]",
+     "make a kernel what it was at a checkpoint",
+     "The newest one if none is named. Variables and all else in its memory; its "
+     "files\n"
+     "stay as they are. Processes that began since are ended.",
+     kh_options_checkpoints, 1, 2, 0, 0, kh_cmd_rollback},
     {"connect", "NAME [--tcp] [--kernel ID]",
      "print the path of a Jupyter connection file",
      "For jupyter console --existing FILE and every other client. Starts the sandbox "
