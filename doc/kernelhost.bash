@@ -18,9 +18,10 @@ _kernelhost_images() {
 
 _kernelhost() {
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
-    local commands='serve restart upgrade create ls show rm start stop sleep wake idle run exec checkpoint
+    local commands='serve restart upgrade create ls show limits rm start stop sleep wake idle run exec checkpoint
         checkpoints rollback connect kernel kernelspec image snapshot fork doctor version help'
-    local limits='--image --memory --cpus --pids --disk' every='--state --json --help'
+    local resources='--memory --cpus --pids --disk'
+    local limits="--image $resources" every='--state --json --help'
     local command='' state='' arguments=0 i options words
 
     COMPREPLY=()
@@ -83,6 +84,7 @@ _kernelhost() {
     sleep) options=--frozen ;;
     fork) options=--files ;;
     idle) options='--freeze-after --hibernate-after --keep-awake' ;;
+    limits) options=$resources ;;
     run) options="--code --kernel --output --allow-errors --save-dir --create $limits" ;;
     exec) options='--cwd --env --no-stdin' ;;
     connect) options='--tcp --kernel' ;;
@@ -101,7 +103,7 @@ _kernelhost() {
     esac
     [ "$command" != kernel ] || options+=' --connection-file'
     case $command:$arguments in
-    show:0 | run:0 | exec:0 | connect:0 | idle:0 | rm:* | start:* | stop:* | sleep:* | wake:* | fork:0 | \
+    show:0 | limits:0 | run:0 | exec:0 | connect:0 | idle:0 | rm:* | start:* | stop:* | sleep:* | wake:* | fork:0 | \
         'snapshot ls:0' | 'checkpoint rm:0' | checkpoints:0 | rollback:0)
         words=$(_kernelhost_names "$state")
         ;;

@@ -14,7 +14,7 @@ libcli_a_SOURCES = \
 	kernelhost/cli/http.c \
 	kernelhost/cli/http.h kernelhost/cli/image.c kernelhost/cli/jupyterdir.c \
 	kernelhost/cli/jupyterdir.h kernelhost/cli/kernel.c kernelhost/cli/kernelspec.c \
-	kernelhost/cli/lifecycle.c kernelhost/cli/limits.c kernelhost/cli/limits.h \
+	kernelhost/cli/lifecycle.c kernelhost/cli/limit.c kernelhost/cli/limits.c kernelhost/cli/limits.h \
 	kernelhost/cli/links.c kernelhost/cli/links.h \
 	kernelhost/cli/logo.h kernelhost/cli/ls.c kernelhost/cli/notebook.c \
 	kernelhost/cli/notebook.h kernelhost/cli/option.c kernelhost/cli/option.h \
@@ -122,7 +122,8 @@ libgateway_a_SOURCES = \
 	kernelhost/http/v1_checkpoints.c \
 	kernelhost/http/v1_exec.c kernelhost/http/v1_fork.c \
 	kernelhost/http/v1_kernels.c \
-	kernelhost/http/v1_launch.c kernelhost/http/v1_run.c \
+	kernelhost/http/v1_launch.c kernelhost/http/v1_limits.c \
+	kernelhost/http/v1_run.c \
 	kernelhost/http/v1_sandboxes.c kernelhost/http/v1_sleep.c \
 	kernelhost/http/v1_snapshots.c
 

@@ -47,6 +47,7 @@ noinst_LIBRARIES += libhost.a
 libhost_a_SOURCES = \
 	sandbox/host/birth.c sandbox/host/birth.h \
 	sandbox/host/box.c sandbox/host/box.h sandbox/host/box_copy.c sandbox/host/box_own.h sandbox/host/box_run.c \
+	sandbox/host/box_limit.c \
 	sandbox/host/admission.c sandbox/host/admission.h \
 	sandbox/host/boxes.c sandbox/host/boxes.h \
 	sandbox/host/broker.c sandbox/host/broker.h sandbox/host/broker_own.h \

@@ -323,6 +323,7 @@ EXTRA_DIST += tests/data/notebooks tests/system/api.py tests/system/notebooks.py
 	tests/system/snapshots.py tests/system/tree.py tests/system/test_fork.py \
 	tests/system/test_snapshot.py tests/system/test_snapshot_kill.py \
 	tests/system/test_snapshot_names.py \
+	tests/system/test_limits_live.py \
 	tests/system/outlive.py tests/system/test_adopt.py tests/system/test_restart.py \
 	tests/system/test_cli.py tests/system/test_cli_errors.py \
 	tests/system/test_zygote.py tests/system/test_spares.py tests/system/test_clients.py \

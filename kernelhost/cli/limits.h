@@ -7,15 +7,16 @@
 #include "base/error.h"
 #include "kernelhost/cli/option.h"
 
-/* Rows for a command's table. */
-#define KH_LIMIT_OPTIONS                                                               \
-    {"image", 'i', "IMAGE", "image to start from (default)"},                          \
-        {"memory", 'm', "SIZE", "memory limit: 512M, 1.5G"},                           \
+/* Rows for a command's table: of what a sandbox may use, and of a new one. */
+#define KH_RESOURCE_OPTIONS                                                            \
+    {"memory", 'm', "SIZE", "memory limit: 512M, 1.5G"},                               \
         {"cpus", 0, "N", "processors: 1, 0.5"},                                        \
         {"pids", 0, "N", "processes and threads"},                                     \
     {                                                                                  \
         "disk", 0, "SIZE", "size of its files: 2G, 500M"                               \
     }
+#define KH_LIMIT_OPTIONS                                                               \
+    {"image", 'i', "IMAGE", "image to start from (default)"}, KH_RESOURCE_OPTIONS
 
 /* Checks those that were given and puts them into BODY as doc/api.md wants
  * them. -EINVAL names the bad one. */

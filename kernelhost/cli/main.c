@@ -41,6 +41,12 @@ const struct kh_command kh_commands[] = {
     {"ls", "[-q]", "list the sandboxes", NULL, kh_options_ls, 0, 0, 0, 0, kh_cmd_ls},
     {"show", "NAME", "tell everything about a sandbox", NULL, NO_OPTIONS, 1, 1, 0, 0,
      kh_cmd_show},
+    {"limits", "NAME [--memory SIZE] [--cpus N] [--pids N] [--disk SIZE]",
+     "print or change what a sandbox may use",
+     "Changes hold at once, whatever it does, and for good. Less memory or disk than "
+     "is\n"
+     "in use is refused. Programs that asked how much there is are not told.",
+     kh_options_limits, 1, 1, 0, 0, kh_cmd_limits},
     {"rm", "NAME...", "remove sandboxes with all they hold", NULL, NO_OPTIONS, 1, ANY,
      0, 0, kh_cmd_rm},
     {"start", "NAME...", "start stopped sandboxes", NULL, NO_OPTIONS, 1, ANY, 0, 0,

@@ -25,6 +25,7 @@ static const struct {
     {"POST", "/v1/sandboxes/NAME/sleep", kh_v1_sleep},
     {"POST", "/v1/sandboxes/NAME/wake", kh_v1_wake},
     {"PATCH", "/v1/sandboxes/NAME/ladder", kh_v1_ladder},
+    {"PATCH", "/v1/sandboxes/NAME/limits", kh_v1_limit},
     {"POST", "/v1/sandboxes/NAME/run", kh_v1_run},
     {"POST", "/v1/sandboxes/NAME/exec", kh_v1_exec},
     {"GET", "/v1/sandboxes/NAME/kernels", kh_v1_kernels},

@@ -41,6 +41,8 @@ kh_v1_handler kh_v1_snapshots, kh_v1_snapshot_new, kh_v1_snapshot_show,
 /* v1_checkpoints.c */
 kh_v1_handler kh_v1_checkpoints, kh_v1_checkpoint_new, kh_v1_checkpoint_remove,
     kh_v1_checkpoint_rollback;
+/* v1_limits.c */
+kh_v1_handler kh_v1_limit;
 /* v1_run.c, v1_exec.c, v1_launch.c */
 kh_v1_handler kh_v1_run, kh_v1_exec, kh_v1_launch;
 

@@ -53,6 +53,8 @@ enum kh_broker_type {
     KH_BROKER_SNAPSHOTS = 21, /* as LIST, for snapshots: those of `name` if it is
                                  not "", or the one that is called `other` */
     KH_BROKER_SNAPSHOT_REMOVE = 22, /* other: what was made from it stays */
+    KH_BROKER_LIMIT = 15, /* name, limits: those that are not 0 are its from now on,
+                             and in its record. EINVAL, EBUSY (more is in use) */
     /* unsolicited, serial 0 */
     KH_BROKER_EXITED = 32, /* a sandbox's PID 1 ended: name, id, arg: wait status or
                               KH_BROKER_STATUS_UNKNOWN, usage.oom_kills */

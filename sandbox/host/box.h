@@ -140,6 +140,15 @@ void kh_box_wait(struct kh_box *box, struct kh_box_waiter *waiter);
 
 /* The host ends: what runs is stopped, what is hibernated stays. */
 void kh_box_end(struct kh_box *box);
+/* Changes the limits that are not 0 in LIMITS, whatever it does: all of them are in
+ * force and in the record when this returns 0, and none otherwise. -EINVAL: the host
+ * has not so much; -EBUSY with the figures: more is in use. (box_limit.c) */
+int kh_box_limit(struct kh_host *host, struct kh_box *box,
+                 const struct kh_limits *limits, struct kh_error *err);
+
+/* Puts the limits of its record into force, after kernelhostd may have died between
+ * the one and the other. */
+void kh_box_enforce(struct kh_host *host, struct kh_box *box);
 
 /* True for one that is being removed: its record is gone. */
 static inline bool

@@ -213,6 +213,7 @@ kh_box_adopt(struct kh_host *host, const struct kh_record *record)
         kh_box_set_running(host, box);
         box->open = true;
         box->frozen = kh_cgroup_is_frozen(host->groups, box->id);
+        kh_box_enforce(host, box);
         return;
     }
     box->record.state = KH_SANDBOX_STOPPED;

@@ -284,6 +284,24 @@ serve_stat(struct kh_broker *broker, const struct kh_broker_request *q,
 }
 
 static int
+serve_limit(struct kh_broker *broker, const struct kh_broker_request *q,
+            struct kh_broker_reply *reply, int *ret_pass)
+{
+    struct kh_box *box = kh_broker_find(broker, q, &reply->error);
+    int r = box ? kh_box_limit(broker->host, box, &q->limits, &reply->error) : -ENOENT;
+
+    (void)ret_pass;
+    if (r < 0)
+        return r;
+    kh_log(KH_LOG_INFO, "sandbox limited name=%s memory=%llu cpu=%u pids=%u disk=%llu",
+           q->name, (unsigned long long)box->record.limits.memory,
+           box->record.limits.cpu_milli, box->record.limits.pids,
+           (unsigned long long)box->record.limits.disk);
+    kh_broker_describe(broker, box, reply);
+    return 0;
+}
+
+static int
 serve_list(struct kh_broker *broker, const struct kh_broker_request *q,
            struct kh_broker_reply *reply, int *ret_pass)
 {
@@ -331,5 +349,6 @@ const struct kh_broker_row kh_broker_table[] = {
     {KH_BROKER_SNAPSHOT, KH_BROKER_READY, kh_broker_snapshot},
     {KH_BROKER_SNAPSHOTS, KH_BROKER_READY, kh_broker_snapshots},
     {KH_BROKER_SNAPSHOT_REMOVE, KH_BROKER_READY, kh_broker_snapshot_remove},
+    {KH_BROKER_LIMIT, KH_BROKER_READY, serve_limit},
     {0},
 };

@@ -48,6 +48,13 @@ int kh_cgroup_create(struct kh_cgroups *groups, const char *id,
 int kh_cgroup_limit(struct kh_cgroups *groups, const char *id,
                     const struct kh_limits *limits, struct kh_error *err);
 
+/* Changes the limits of ID, which may be in use, and nothing when that fails. Memory
+ * that can be had is taken away for it, which may take a while; nobody is killed.
+ * -EBUSY with the figures: more memory is in use. */
+int kh_cgroup_change(struct kh_cgroups *groups, const char *id,
+                     const struct kh_limits *from, const struct kh_limits *to,
+                     struct kh_error *err);
+
 /* The v2 directory of ID to be born in (CLONE_INTO_CGROUP), or -1 when there is
  * none. The caller closes it. */
 int kh_cgroup_birth(struct kh_cgroups *groups, const char *id);

@@ -10,53 +10,148 @@
 #include "sandbox/host/cgroup_own.h"
 
 #define CPU_PERIOD_USEC 100000u
+#define MIB             (1024ull * 1024)
 
-int
-kh_cgroup_limit(struct kh_cgroups *groups, const char *id,
-                const struct kh_limits *limits, struct kh_error *err)
+struct setting {
+    enum kh_cgroup_role role;
+    bool v2;
+    bool optional; /* the kernel may lack it */
+    const char *name;
+    const char *text;
+};
+
+static int
+put_setting(struct kh_cgroups *groups, const char *id, const struct setting *setting,
+            struct kh_error *err)
+{
+    AUTO_FD int dir = -1;
+    int r;
+
+    if (setting->v2 != groups->v2[setting->role])
+        return 0;
+    dir = openat(groups->parent[setting->role], id,
+                 O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    if (dir < 0)
+        return kh_fail_errno(err, "cannot open cgroup '%s'", id);
+    r = kh_cgroup_put(dir, setting->name, setting->text, err);
+    return r == -ENOENT && setting->optional ? 0 : r;
+}
+
+static int
+limit_others(struct kh_cgroups *groups, const char *id, const struct kh_limits *limits,
+             struct kh_error *err)
 {
     uint64_t quota = (uint64_t)limits->cpu_milli * CPU_PERIOD_USEC / 1000;
-    char memory[32], cpu[64], period[32], pids[32];
-    const struct {
-        enum kh_cgroup_role role;
-        bool v2;
-        bool optional; /* the kernel may lack it */
-        const char *name;
-        const char *text;
-    } files[] = {
-        {KH_CGROUP_MEMORY, true, false, "memory.max", memory},
-        {KH_CGROUP_MEMORY, true, true, "memory.swap.max", "0"},
+    char cpu[64], period[32], pids[32];
+    const struct setting settings[] = {
         {KH_CGROUP_CPU, true, false, "cpu.max", cpu},
-        {KH_CGROUP_PIDS, true, false, "pids.max", pids},
-        {KH_CGROUP_MEMORY, false, false, "memory.limit_in_bytes", memory},
-        {KH_CGROUP_MEMORY, false, true, "memory.memsw.limit_in_bytes", memory},
         {KH_CGROUP_CPU, false, false, "cpu.cfs_period_us", period},
         {KH_CGROUP_CPU, false, false, "cpu.cfs_quota_us", cpu},
-        {KH_CGROUP_PIDS, false, false, "pids.max", pids},
+        {KH_CGROUP_PIDS, groups->v2[KH_CGROUP_PIDS], false, "pids.max", pids},
     };
     size_t i;
+    int r = 0;
 
-    snprintf(memory, sizeof(memory), "%" PRIu64, limits->memory);
     snprintf(period, sizeof(period), "%u", CPU_PERIOD_USEC);
     snprintf(pids, sizeof(pids), "%u", limits->pids);
     if (groups->v2[KH_CGROUP_CPU])
         snprintf(cpu, sizeof(cpu), "%" PRIu64 " %u", quota, CPU_PERIOD_USEC);
     else
         snprintf(cpu, sizeof(cpu), "%" PRIu64, quota);
-    for (i = 0; i < KH_COUNT(files); i++) {
-        AUTO_FD int dir = -1;
-        int r;
+    for (i = 0; r == 0 && i < KH_COUNT(settings); i++)
+        r = put_setting(groups, id, &settings[i], err);
+    return r;
+}
 
-        if (files[i].v2 != groups->v2[files[i].role])
-            continue;
-        dir = openat(groups->parent[files[i].role], id,
-                     O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-        r = dir < 0 ? kh_fail_errno(err, "cannot open cgroup '%s'", id)
-                    : kh_cgroup_put(dir, files[i].name, files[i].text, err);
-        if (r < 0 && !files[i].optional)
-            return r;
-    }
-    return 0;
+/* memory.max kills when more is in use; memory.high takes away what can be had, and
+ * harms nobody. */
+static int
+make_room_v2(struct kh_cgroups *groups, const char *id, uint64_t memory,
+             struct kh_error *err)
+{
+    char text[32];
+    const struct setting high = {KH_CGROUP_MEMORY, true, false, "memory.high", text};
+    const struct setting none = {KH_CGROUP_MEMORY, true, false, "memory.high", "max"};
+    struct kh_usage usage;
+    int r;
+
+    snprintf(text, sizeof(text), "%" PRIu64, memory);
+    r = put_setting(groups, id, &high, err);
+    kh_cgroup_usage(groups, id, &usage);
+    if (put_setting(groups, id, &none, NULL) < 0 && r == 0)
+        r = kh_fail(err, EIO, "cannot take back a memory.high");
+    return r == 0 && usage.memory > memory ? -EBUSY : r;
+}
+
+static uint64_t number(struct kh_cgroups *groups, int role, const char *id,
+                       const char *file, const char *key);
+
+/* v1 takes away what can be had, and refuses with EBUSY; and at no moment may memory
+ * be above memory and swap. */
+static int
+limit_memory(struct kh_cgroups *groups, const char *id, uint64_t memory,
+             struct kh_error *err)
+{
+    bool v2 = groups->v2[KH_CGROUP_MEMORY];
+    uint64_t now = number(groups, KH_CGROUP_MEMORY, id,
+                          v2 ? "memory.max" : "memory.limit_in_bytes", NULL);
+    bool less = !now || memory < now; /* 0: "max" */
+    char text[32];
+    const struct setting settings[] = {
+        {KH_CGROUP_MEMORY, true, false, "memory.max", text},
+        {KH_CGROUP_MEMORY, true, true, "memory.swap.max", "0"},
+        {KH_CGROUP_MEMORY, false, !less,
+         less ? "memory.limit_in_bytes" : "memory.memsw.limit_in_bytes", text},
+        {KH_CGROUP_MEMORY, false, less,
+         less ? "memory.memsw.limit_in_bytes" : "memory.limit_in_bytes", text},
+    };
+    size_t i;
+    int r = 0;
+
+    snprintf(text, sizeof(text), "%" PRIu64, memory);
+    for (i = 0; r == 0 && i < KH_COUNT(settings); i++)
+        r = put_setting(groups, id, &settings[i], err);
+    return r;
+}
+
+int
+kh_cgroup_limit(struct kh_cgroups *groups, const char *id,
+                const struct kh_limits *limits, struct kh_error *err)
+{
+    int r = limit_memory(groups, id, limits->memory, err);
+
+    return r < 0 ? r : limit_others(groups, id, limits, err);
+}
+
+static int
+change(struct kh_cgroups *groups, const char *id, const struct kh_limits *from,
+       const struct kh_limits *to, struct kh_error *err)
+{
+    int r = 0;
+
+    if (to->memory < from->memory && groups->v2[KH_CGROUP_MEMORY])
+        r = make_room_v2(groups, id, to->memory, err);
+    return r < 0 ? r : kh_cgroup_limit(groups, id, to, err);
+}
+
+int
+kh_cgroup_change(struct kh_cgroups *groups, const char *id,
+                 const struct kh_limits *from, const struct kh_limits *to,
+                 struct kh_error *err)
+{
+    struct kh_usage usage;
+    int r = change(groups, id, from, to, err);
+
+    if (r == 0)
+        return 0;
+    (void)kh_cgroup_limit(groups, id, from, NULL);
+    if (r != -EBUSY)
+        return r;
+    kh_cgroup_usage(groups, id, &usage);
+    return kh_fail(err, EBUSY,
+                   "%" PRIu64 " MiB of memory are in use, more than a limit of %" PRIu64
+                   " MiB (hint: end something in it, or allow more)",
+                   (uint64_t)(usage.memory / MIB), (uint64_t)(to->memory / MIB));
 }
 
 /* The number in a one-value file, or behind KEY in a file of "key value" lines. */

@@ -306,6 +306,15 @@ kh_disk_limit(const struct kh_disk *disk, const char *id, uint64_t bytes,
 }
 
 int
+kh_disk_used(const struct kh_disk *disk, const char *id, uint64_t *ret_bytes,
+             struct kh_error *err)
+{
+    AUTO_FD int dir = kh_disk_get(disk, id, err);
+
+    return dir < 0 ? dir : kh_subvolume_used(dir, ret_bytes, err);
+}
+
+int
 kh_disk_drop(struct kh_disk *disk, const char *id, struct kh_error *err)
 {
     AUTO_FD int dir = kh_disk_get(disk, id, NULL);

@@ -57,6 +57,10 @@ int kh_disk_held(const struct kh_disk *disk, const char *id, uint64_t *ret_bytes
 int kh_disk_limit(const struct kh_disk *disk, const char *id, uint64_t bytes,
                   struct kh_error *err);
 
+/* How many bytes ID holds (subvolume.h). */
+int kh_disk_used(const struct kh_disk *disk, const char *id, uint64_t *ret_bytes,
+                 struct kh_error *err);
+
 /* Deletes what ID has, if anything; takes no time. */
 int kh_disk_drop(struct kh_disk *disk, const char *id, struct kh_error *err);
 

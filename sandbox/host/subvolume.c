@@ -111,6 +111,37 @@ kh_subvolume_number(int dir, uint64_t *ret_number, struct kh_error *err)
     return 0;
 }
 
+/* What the quota tree says of it: one item, whose key is the number. */
+int
+kh_subvolume_used(int dir, uint64_t *ret_bytes, struct kh_error *err)
+{
+    struct btrfs_ioctl_search_args args = {0};
+    struct btrfs_ioctl_search_header header;
+    struct btrfs_qgroup_info_item item;
+    uint64_t number = 0;
+    int r = kh_subvolume_number(dir, &number, err);
+
+    if (r < 0)
+        return r;
+    args.key = (struct btrfs_ioctl_search_key){
+        .tree_id = BTRFS_QUOTA_TREE_OBJECTID,
+        .min_type = BTRFS_QGROUP_INFO_KEY,
+        .max_type = BTRFS_QGROUP_INFO_KEY,
+        .min_offset = number,
+        .max_offset = number,
+        .max_transid = UINT64_MAX,
+        .nr_items = 1,
+    };
+    if (ioctl(dir, BTRFS_IOC_TREE_SEARCH, &args) < 0)
+        return kh_fail_errno(err, "cannot look up what a sandbox's disk holds");
+    memcpy(&header, args.buf, sizeof(header));
+    if (!args.key.nr_items || header.len < sizeof(item))
+        return kh_fail(err, ENODATA, "a sandbox's disk is not accounted");
+    memcpy(&item, args.buf + sizeof(header), sizeof(item));
+    *ret_bytes = le64toh(item.rfer);
+    return 0;
+}
+
 int
 kh_subvolume_delete(int parent, const char *name, struct kh_error *err)
 {

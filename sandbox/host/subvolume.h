@@ -31,6 +31,10 @@ int kh_subvolume_held(int dir, uint64_t *ret_bytes, struct kh_error *err);
 /* Sets the limit of the open subvolume DIR to BYTES (0: none). */
 int kh_subvolume_limit(int dir, uint64_t bytes, struct kh_error *err);
 
+/* How many bytes the open subvolume DIR holds, as its limit counts them. What was
+ * written since the filesystem's last commit (30 s at most) is not in it yet. */
+int kh_subvolume_used(int dir, uint64_t *ret_bytes, struct kh_error *err);
+
 /* The number by which the open subvolume DIR is accounted. */
 int kh_subvolume_number(int dir, uint64_t *ret_number, struct kh_error *err);
 

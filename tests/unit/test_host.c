@@ -295,7 +295,7 @@ cgroup_v2(void)
     static const char *const files[] = {
         "memory.max",     "memory.swap.max", "cpu.max",  "pids.max",    "cgroup.kill",
         "memory.current", "memory.events",   "cpu.stat", "pids.current"};
-    struct kh_limits l = {.memory = 512 << 20, .cpu_milli = 1500, .pids = 64};
+    struct kh_limits l = {.memory = 512 << 20, .cpu_milli = 1500, .pids = 64}, less = l;
     struct kh_cgroups *groups = NULL;
     struct kh_usage usage;
     struct kh_error err;
@@ -339,6 +339,17 @@ cgroup_v2(void)
     ok(usage.oom_kills == 3 && usage.memory == 4096 && usage.cpu_usec == 77 &&
            usage.pids == 9,
        "the accounts are read");
+    put("cg/kernelhost/key/box/memory.high", "");
+    less.memory = 300 << 20;
+    put("cg/kernelhost/key/box/memory.current", "400000000\n");
+    is_int(kh_cgroup_change(groups, "box", &l, &less, &err), -EBUSY,
+           "less memory than is in use is refused");
+    ok(strstr(err.text, "381 MiB") && strstr(err.text, "300 MiB") &&
+           holds("cg/kernelhost/key/box/memory.max", "536870912"),
+       "with the figures, and the limit is as it was");
+    put("cg/kernelhost/key/box/memory.current", "4096\n");
+    is_int(kh_cgroup_change(groups, "box", &l, &less, &err), 0, "else it is taken");
+    ok(holds("cg/kernelhost/key/box/memory.max", "314572800"), "and in force");
     kh_cgroup_kill(groups, "box");
     ok(holds("cg/kernelhost/key/box/cgroup.kill", "1"), "cgroup.kill is written");
     ok(kh_cgroup_remove(groups, "box", &err) < 0, "a directory in use is not removed");

@@ -1,0 +1,57 @@
+/* Limits of a sandbox that exists. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "kernelhost/gateway/broker.h"
+#include "kernelhost/gateway/limits.h"
+#include "kernelhost/gateway/registry.h"
+#include "kernelhost/http/v1.h"
+
+struct wait {
+    struct kh_gateway *gateway;
+    struct kh_http_request *request;
+    char name[KH_NAME_SIZE];
+};
+
+static void
+on_limited(void *arg, const struct kh_broker_reply *reply, int *fd)
+{
+    struct wait *wait = arg;
+    struct kh_sandbox *sandbox = kh_registry_find(wait->gateway->registry, wait->name);
+
+    (void)fd;
+    if (!reply->error.code && sandbox) {
+        kh_sandbox_refresh(sandbox, reply);
+        kh_v1_reply(wait->request, 200, kh_v1_sandbox_json(sandbox));
+    } else if (!reply->error.code) {
+        kh_v1_fail(wait->request, 404, "not_found", "there is no sandbox '%s'",
+                   wait->name);
+    } else {
+        kh_v1_error(wait->request, &reply->error);
+    }
+    free(wait);
+}
+
+void
+kh_v1_limit(const struct kh_v1_call *call)
+{
+    struct kh_broker_request request = {.type = KH_BROKER_LIMIT};
+    struct kh_error err;
+    struct wait *wait;
+
+    if (!kh_v1_sandbox(call))
+        return;
+    if (kh_limits_read(call->body, &request.limits, &err) < 0) {
+        kh_v1_error(call->request, &err);
+        return;
+    }
+    wait = kh_xcalloc(1, sizeof(*wait));
+    wait->gateway = call->gateway;
+    wait->request = call->request;
+    snprintf(wait->name, sizeof(wait->name), "%s", call->name);
+    memcpy(request.name, wait->name, sizeof(request.name));
+    kh_broker_call(call->gateway->broker, &request, on_limited, wait);
+}
