@@ -53,6 +53,7 @@ libhost_a_SOURCES = \
 	sandbox/host/broker.c sandbox/host/broker.h sandbox/host/broker_own.h \
 	sandbox/host/broker_serve.c sandbox/host/broker_sleep.c \
 	sandbox/host/broker_snapshot.c \
+	sandbox/host/broker_usage.c \
 	sandbox/host/cgroup.c sandbox/host/cgroup.h sandbox/host/cgroup_own.h \
 	sandbox/host/cgroup_freeze.c sandbox/host/cgroup_limit.c \
 	sandbox/host/cgroup_find.c sandbox/host/cgroup_find.h \
@@ -73,6 +74,9 @@ libhost_a_SOURCES = \
 	sandbox/host/kit.c sandbox/host/kit.h \
 	sandbox/host/loopdev.c sandbox/host/loopdev.h \
 	sandbox/host/memory.c sandbox/host/memory.h \
+	sandbox/host/meter.c sandbox/host/meter.h \
+	sandbox/host/metering.c sandbox/host/metering.h \
+	sandbox/host/metering_file.c sandbox/host/metering_own.h \
 	sandbox/host/mounts.c sandbox/host/mounts.h \
 	sandbox/host/netns.c sandbox/host/netns.h \
 	sandbox/host/plan.c sandbox/host/plan.h \

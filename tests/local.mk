@@ -4,8 +4,8 @@ EXTRA_DIST += tests/tap.h tests/requirements.txt
 
 UNIT_TESTS = tests/unit/test_admission tests/unit/test_base \
 	tests/unit/test_broker tests/unit/test_cgroup \
-	tests/unit/test_frame tests/unit/test_host tests/unit/test_store \
-	tests/unit/test_snapshot tests/unit/test_watch
+	tests/unit/test_frame tests/unit/test_host tests/unit/test_meter \
+	tests/unit/test_store tests/unit/test_snapshot tests/unit/test_watch
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
 
@@ -23,6 +23,8 @@ tests_unit_test_store_SOURCES = tests/unit/test_store.c
 tests_unit_test_store_LDADD = libhost.a liblink.a libbase.a $(SECCOMP_LIBS)
 tests_unit_test_snapshot_SOURCES = tests/unit/test_snapshot.c
 tests_unit_test_snapshot_LDADD = libhost.a liblink.a libbase.a $(SECCOMP_LIBS)
+tests_unit_test_meter_SOURCES = tests/unit/test_meter.c
+tests_unit_test_meter_LDADD = libhost.a liblink.a libbase.a $(SECCOMP_LIBS)
 tests_unit_test_host_SOURCES = tests/unit/test_host.c
 tests_unit_test_host_LDADD = libhost.a liblink.a libbase.a $(SECCOMP_LIBS)
 tests_unit_test_watch_SOURCES = tests/unit/test_watch.c

@@ -53,8 +53,12 @@ enum kh_broker_type {
     KH_BROKER_SNAPSHOTS = 21, /* as LIST, for snapshots: those of `name` if it is
                                  not "", or the one that is called `other` */
     KH_BROKER_SNAPSHOT_REMOVE = 22, /* other: what was made from it stays */
-    KH_BROKER_LIMIT = 15, /* name, limits: those that are not 0 are its from now on,
-                             and in its record. EINVAL, EBUSY (more is in use) */
+    KH_BROKER_LIMIT = 15,   /* name, limits: those that are not 0 are its from now on,
+                               and in its record. EINVAL, EBUSY (more is in use) */
+    KH_BROKER_ENDED = 25,   /* as LIST, of removed sandboxes: name, id, account; each
+                               until   it is SETTLED */
+    KH_BROKER_SETTLED = 26, /* id: its account is in the ledger for good, or there is
+                               none */
     /* unsolicited, serial 0 */
     KH_BROKER_EXITED = 32, /* a sandbox's PID 1 ended: name, id, arg: wait status or
                               KH_BROKER_STATUS_UNKNOWN, usage.oom_kills */
@@ -112,6 +116,18 @@ struct kh_usage {
     uint32_t oom_kills; /* processes the memory limit killed */
 };
 
+/* What a sandbox has used since it was made, all its starts together: rising sums, but
+ * for disk_now. (sandbox/host/meter.h) */
+struct kh_account {
+    uint64_t cpu_usec;   /* processor time */
+    uint64_t memory;     /* KiB x ms: what was held, and for how long */
+    uint64_t disk;       /* KiB x ms */
+    uint64_t disk_now;   /* bytes, as of up to a minute ago; 0 where it is not known */
+    uint64_t running_ms; /* time in these states */
+    uint64_t frozen_ms;
+    uint64_t hibernated_ms;
+};
+
 struct kh_broker_request {
     uint32_t magic;
     uint32_t type;
@@ -124,7 +140,8 @@ struct kh_broker_request {
     struct kh_ladder ladder;
     char other[KH_NAME_SIZE]; /* a snapshot */
     uint8_t pad2_[7];
-    uint64_t expires; /* SNAPSHOT: seconds since 1970; 0: never */
+    uint64_t expires;       /* SNAPSHOT: seconds since 1970; 0: never */
+    uint8_t id[KH_ID_SIZE]; /* SETTLED */
 };
 
 struct kh_broker_reply {
@@ -153,6 +170,7 @@ struct kh_broker_reply {
     uint32_t flags;   /* KH_SNAPSHOT_... */
     uint64_t expires; /* seconds since 1970; 0: never */
     uint64_t held;    /* bytes on the disk that it refers to, shared ones too */
+    struct kh_account account;
 };
 
 /* True for a valid sandbox name in an array of KH_NAME_SIZE bytes; an image

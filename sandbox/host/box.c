@@ -20,6 +20,7 @@
 #include "sandbox/host/hibernate.h"
 #include "sandbox/host/join.h"
 #include "sandbox/host/memory.h"
+#include "sandbox/host/metering.h"
 #include "sandbox/host/plan.h"
 #include "sandbox/host/spare.h"
 #include "sandbox/host/spawn.h"
@@ -142,6 +143,7 @@ disk_deleted(struct kh_process *process, int status)
                 "cannot delete the whole disk of '%s' (hint: the rest is in the state "
                 "directory's trash/ and is tried again at the next start)",
                 box->record.name);
+    kh_metering_close(host, box);
     host->box_ended(host, box, status, &failed);
     kh_box_forget(host, box);
 }
@@ -177,6 +179,7 @@ forget_memory(struct kh_host *host, struct kh_box *box, struct kh_error *err)
     kh_memory_drop(&host->store, box->id);
     box->phase = KH_BOX_STOPPED;
     box->saved = 0;
+    kh_metering_read(host, box, NULL);
     host->box_ended(host, box, 0, &none);
     return 0;
 }
@@ -226,6 +229,9 @@ kh_box_stop(struct kh_host *host, struct kh_box *box, bool remove, struct kh_err
 {
     int r;
 
+    if (remove && (box->phase == KH_BOX_STOPPED || box->phase == KH_BOX_RUNNING ||
+                   box->phase == KH_BOX_HIBERNATED))
+        kh_metering_settle(host, box);
     switch (box->phase) {
     case KH_BOX_STOPPED:
         return remove ? begin_removal(host, box, err)
@@ -275,6 +281,7 @@ kh_box_init_ended(struct kh_process *process, int status)
     /* What is charged now is gone with the processes; the sums stay. */
     box->last_usage.memory = 0;
     box->last_usage.pids = 0;
+    kh_metering_settle(host, box);
     (void)kh_cgroup_remove(host->groups, box->id, NULL);
     kh_box_give_ids(host, box);
     host->running--;
@@ -283,6 +290,7 @@ kh_box_init_ended(struct kh_process *process, int status)
     box->frozen = false;
     box->phase = KH_BOX_STOPPED;
     box->record.state = KH_SANDBOX_STOPPED;
+    kh_metering_read(host, box, NULL);
     if (box->later == KH_LATER_REMOVE)
         box->remove = true; /* it was SAVING */
     box->later = KH_LATER_NOTHING;

@@ -23,6 +23,7 @@
 #include <sys/types.h>
 
 #include "sandbox/host/host.h"
+#include "sandbox/host/meter.h"
 #include "sandbox/host/process.h"
 #include "sandbox/host/store.h"
 
@@ -89,6 +90,10 @@ struct kh_box {
     struct kh_box_waiter *waiters; /* in the order in which they came */
     uint64_t saved;                /* bytes of its memory on the disk; HIBERNATED */
     char problem[256];             /* why it could not hibernate or wake last; "" */
+    struct kh_meter meter;         /* see metering.h */
+    uint64_t metered_at;           /* when it was written, and */
+    uint64_t disk_at;              /* when the disk was looked at; ms since the boot */
+    uint64_t disk_used;            /* bytes of it then */
 };
 
 /* Makes a disk, starts the sandbox and writes its record. WISH has its name, image and

@@ -12,6 +12,7 @@
 #include "sandbox/host/box_own.h"
 #include "sandbox/host/hibernate.h"
 #include "sandbox/host/image.h"
+#include "sandbox/host/metering.h"
 #include "sandbox/host/plan.h"
 #include "sandbox/host/spawn.h"
 #include "sandbox/host/sys.h"
@@ -115,6 +116,7 @@ kh_box_set_running(struct kh_host *host, struct kh_box *box)
     box->record.started = box->birth.started;
     memset(&box->last_usage, 0, sizeof(box->last_usage));
     host->running++;
+    kh_metering_read(host, box, NULL);
 }
 
 static int

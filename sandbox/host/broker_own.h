@@ -47,7 +47,7 @@ int kh_broker_take_over(const struct kh_snapshot *snapshot, struct kh_record *re
                         struct kh_error *err);
 
 /* Fills in what is known of BOX. */
-void kh_broker_describe(struct kh_broker *broker, const struct kh_box *box,
+void kh_broker_describe(struct kh_broker *broker, struct kh_box *box,
                         struct kh_broker_reply *reply);
 
 struct kh_box *kh_broker_find(struct kh_broker *broker,
@@ -80,5 +80,13 @@ int kh_broker_serve_wake(struct kh_broker *broker, const struct kh_broker_reques
                          struct kh_broker_reply *reply, int *ret_pass);
 int kh_broker_serve_ladder(struct kh_broker *broker, const struct kh_broker_request *q,
                            struct kh_broker_reply *reply, int *ret_pass);
+
+/* broker_usage.c */
+int kh_broker_serve_limit(struct kh_broker *broker, const struct kh_broker_request *q,
+                          struct kh_broker_reply *reply, int *ret_pass);
+int kh_broker_serve_ended(struct kh_broker *broker, const struct kh_broker_request *q,
+                          struct kh_broker_reply *reply, int *ret_pass);
+int kh_broker_serve_settled(struct kh_broker *broker, const struct kh_broker_request *q,
+                            struct kh_broker_reply *reply, int *ret_pass);
 
 #endif

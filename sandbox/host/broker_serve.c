@@ -7,6 +7,7 @@
 #include "sandbox/host/broker_own.h"
 #include "sandbox/host/image.h"
 #include "sandbox/host/join.h"
+#include "sandbox/host/metering.h"
 #include "sandbox/host/snapshot.h"
 
 static uint32_t
@@ -24,7 +25,7 @@ state_of(const struct kh_box *box)
 }
 
 void
-kh_broker_describe(struct kh_broker *broker, const struct kh_box *box,
+kh_broker_describe(struct kh_broker *broker, struct kh_box *box,
                    struct kh_broker_reply *reply)
 {
     const struct kh_record *record = &box->record;
@@ -40,10 +41,13 @@ kh_broker_describe(struct kh_broker *broker, const struct kh_box *box,
     reply->boot = box->birth.boot;
     reply->saved = box->saved;
     reply->usage = box->last_usage;
-    if (box->phase == KH_BOX_RUNNING || box->phase == KH_BOX_SAVING) {
+    if (box->phase == KH_BOX_RUNNING || box->phase == KH_BOX_SAVING)
         reply->init_pid = box->process.pid;
+    if (box->phase == KH_BOX_SAVING)
         kh_cgroup_usage(broker->host->groups, box->id, &reply->usage);
-    }
+    kh_metering_read(broker->host, box,
+                     box->phase == KH_BOX_RUNNING ? &reply->usage : NULL);
+    reply->account = box->meter.sum;
 }
 
 /* The gateway's next step would be CONNECT; it takes it if this gives none. */
@@ -284,24 +288,6 @@ serve_stat(struct kh_broker *broker, const struct kh_broker_request *q,
 }
 
 static int
-serve_limit(struct kh_broker *broker, const struct kh_broker_request *q,
-            struct kh_broker_reply *reply, int *ret_pass)
-{
-    struct kh_box *box = kh_broker_find(broker, q, &reply->error);
-    int r = box ? kh_box_limit(broker->host, box, &q->limits, &reply->error) : -ENOENT;
-
-    (void)ret_pass;
-    if (r < 0)
-        return r;
-    kh_log(KH_LOG_INFO, "sandbox limited name=%s memory=%llu cpu=%u pids=%u disk=%llu",
-           q->name, (unsigned long long)box->record.limits.memory,
-           box->record.limits.cpu_milli, box->record.limits.pids,
-           (unsigned long long)box->record.limits.disk);
-    kh_broker_describe(broker, box, reply);
-    return 0;
-}
-
-static int
 serve_list(struct kh_broker *broker, const struct kh_broker_request *q,
            struct kh_broker_reply *reply, int *ret_pass)
 {
@@ -349,6 +335,8 @@ const struct kh_broker_row kh_broker_table[] = {
     {KH_BROKER_SNAPSHOT, KH_BROKER_READY, kh_broker_snapshot},
     {KH_BROKER_SNAPSHOTS, KH_BROKER_READY, kh_broker_snapshots},
     {KH_BROKER_SNAPSHOT_REMOVE, KH_BROKER_READY, kh_broker_snapshot_remove},
-    {KH_BROKER_LIMIT, KH_BROKER_READY, serve_limit},
+    {KH_BROKER_LIMIT, KH_BROKER_READY, kh_broker_serve_limit},
+    {KH_BROKER_ENDED, KH_BROKER_READY, kh_broker_serve_ended},
+    {KH_BROKER_SETTLED, KH_BROKER_READY, kh_broker_serve_settled},
     {0},
 };

@@ -97,6 +97,10 @@ void kh_cgroup_clear_aside(struct kh_cgroups *groups);
 void kh_cgroup_usage(struct kh_cgroups *groups, const char *id,
                      struct kh_usage *ret_usage);
 
+/* A number that no other group has until the machine is started again, not even a
+ * later one of the same ID; 0 when there is none. */
+uint64_t kh_cgroup_number(struct kh_cgroups *groups, const char *id);
+
 /* Removes the directories of ID, and ends first what is in them: waits for that, a
  * second at most, then -EBUSY. */
 int kh_cgroup_remove(struct kh_cgroups *groups, const char *id, struct kh_error *err);

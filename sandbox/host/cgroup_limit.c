@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/fd.h"
 #include "sandbox/host/cgroup_own.h"
@@ -200,6 +201,17 @@ kh_cgroup_usage(struct kh_cgroups *groups, const char *id, struct kh_usage *ret_
             u.cpu_usec = number(groups, KH_CGROUP_KILL, id, "cpu.stat", "usage_usec");
     }
     *ret_usage = u;
+}
+
+/* The kernel numbers the directories of a cgroup tree without using one again. */
+uint64_t
+kh_cgroup_number(struct kh_cgroups *groups, const char *id)
+{
+    int role = groups->parent[KH_CGROUP_KILL] >= 0 ? KH_CGROUP_KILL : KH_CGROUP_CPU;
+    struct stat st;
+
+    return fstatat(groups->parent[role], id, &st, AT_SYMLINK_NOFOLLOW) < 0 ? 0
+                                                                           : st.st_ino;
 }
 
 int

@@ -20,6 +20,7 @@
 #include "sandbox/host/box_own.h"
 #include "sandbox/host/criu.h"
 #include "sandbox/host/memory.h"
+#include "sandbox/host/metering.h"
 #include "sandbox/host/posture.h"
 #include "sandbox/host/sys.h"
 
@@ -65,6 +66,7 @@ kh_box_freeze(struct kh_box *box, bool freeze, struct kh_error *err)
     box->frozen = freeze;
     if (!freeze && !box->still)
         kh_box_forget_kept(box);
+    kh_metering_settle(box->host, box);
     return 0;
 }
 
@@ -243,6 +245,7 @@ give_up(struct kh_hibernate *h, struct kh_error *err)
     snprintf(box->problem, sizeof(box->problem), "%.*s", (int)sizeof(box->problem) - 1,
              err->text);
     box->phase = KH_BOX_RUNNING;
+    kh_metering_skip(box->host, box);
     end(h, err);
 }
 
@@ -333,6 +336,7 @@ kh_hibernate_ended(struct kh_box *box)
     box->frozen = false;
     box->problem[0] = '\0';
     (void)kh_memory_open(&box->host->store, box->id, NULL, NULL, &box->saved, NULL);
+    kh_metering_settle(box->host, box);
     end(h, &none);
     return true;
 }

@@ -18,6 +18,7 @@
 #include "sandbox/host/box.h"
 #include "sandbox/host/kit.h"
 #include "sandbox/host/memory.h"
+#include "sandbox/host/metering.h"
 #include "sandbox/host/snapshot.h"
 #include "sandbox/host/spare.h"
 #include "sandbox/host/tune.h"
@@ -127,13 +128,17 @@ keep_kit(void *arg, const char *version)
     return !strcmp(host->kit_version, version);
 }
 
-/* The order matters: who has no record is in the trash after loading, its processes
- * end next, and only then is its disk deleted. */
+/* The order matters: who has no record is in the trash after loading, its groups are
+ * read and its processes end next, and only then is its disk deleted. */
 static int
 take_over(struct kh_host *host, struct kh_error *err)
 {
-    int r = kh_store_load(&host->store, adopt, problem, host, err);
+    int r = kh_metering_open(host, err);
 
+    if (r == 0)
+        r = kh_store_load(&host->store, adopt, problem, host, err);
+    if (r == 0)
+        r = kh_metering_adopt(host, err);
     if (r == 0)
         r = kh_snapshot_load(host, err);
     if (r < 0)
@@ -237,6 +242,7 @@ kh_host_close(struct kh_host *host)
     while (host->boxes.count)
         kh_box_forget(host, host->boxes.at[host->boxes.count - 1]);
     kh_boxes_release(&host->boxes);
+    kh_metering_free(host);
     kh_snapshots_close(&host->snapshots);
     kh_spares_free(host);
     kh_zygote_end_all(host);

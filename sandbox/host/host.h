@@ -18,6 +18,7 @@
 #include "sandbox/host/watch.h"
 
 struct kh_box;
+struct kh_metering;
 struct kh_spares;
 struct kh_wake;
 struct kh_zygote;
@@ -43,7 +44,8 @@ struct kh_host {
     struct kh_watch wake_watch;
     struct kh_boxes boxes;
     struct kh_snapshots snapshots;
-    unsigned running; /* boxes with processes */
+    struct kh_metering *metering; /* what they use */
+    unsigned running;             /* boxes with processes */
     /* A box was stopped or has ended (status as of waitpid, or KH_STATUS_UNKNOWN),
      * or is removed (status of the deletion; it is forgotten after the call). */
     void (*box_ended)(struct kh_host *host, struct kh_box *box, int status,

@@ -17,6 +17,7 @@
 #include "sandbox/host/admission.h"
 #include "sandbox/host/image.h"
 #include "sandbox/host/join.h"
+#include "sandbox/host/metering.h"
 #include "sandbox/host/plan.h"
 #include "sandbox/host/sys.h"
 #include "sandbox/host/zygote.h"
@@ -255,6 +256,7 @@ kh_spares_claim(struct kh_host *host, const struct kh_record *record)
     memcpy(box->record.image, record->image, sizeof(box->record.image));
     box->record.created = record->created;
     box->record.started = record->started;
+    kh_metering_begin(host, box);
     return box;
 }
 

@@ -22,6 +22,7 @@
 #include "sandbox/host/hook.h"
 #include "sandbox/host/hibernate.h"
 #include "sandbox/host/memory.h"
+#include "sandbox/host/metering.h"
 #include "sandbox/host/rootfs.h"
 #include "sandbox/host/sys.h"
 #include "sandbox/host/wake_own.h"
@@ -205,6 +206,7 @@ finish(struct kh_wake *wake, struct kh_error *err)
                              kh_box_init_ended, box, err);
     if (r < 0)
         return r;
+    kh_metering_skip(host, box); /* what CRIU has used in the new group */
     box->record.state = KH_SANDBOX_RUNNING;
     r = box->fresh ? kh_store_create(&host->store, &box->record, err)
                    : kh_store_save(&host->store, &box->record, err);

@@ -1,5 +1,6 @@
 #include <stdio.h>
 
+#include "sandbox/host/meter.h"
 #include "sandbox/host/store.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -37,8 +38,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     unsigned char bytes[KH_RECORD_SIZE], same[KH_RECORD_SIZE];
     struct kh_record record, again;
+    struct kh_meter meter;
 
     kh_record_decode(data, size, &record, NULL);
+    kh_meter_decode(data, size, &meter, NULL);
     encode(bytes);
     for (; size >= 3; data += 3, size -= 3)
         bytes[((size_t)data[0] << 8 | data[1]) % KH_RECORD_SIZE] = data[2];
