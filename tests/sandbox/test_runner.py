@@ -70,6 +70,7 @@ def test_cells(r):
     }
     equal(got.reply, reply, "execute_reply")
     ok(got.replies[0].metadata["started"].endswith("Z"), "the reply says when it began")
+    ok(0 < got.replies[0].metadata["kernelhost"]["cpu_seconds"] < 5, "what it took")
     equal(r.execute("40 + 2").result, "42", "a result")
     equal(r.execute("_ + _2").result, "84", "history variables")
     equal(r.execute("").reply["execution_count"], 3, "empty code does not count")

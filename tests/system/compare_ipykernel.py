@@ -13,7 +13,8 @@ A file is one session; its cells begin with a line
 
 Compared are, for each cell, what it published, in order, and its execute_reply.
 NORMAL below is all that is made equal beforehand, LEFT_OUT all that is not
-looked at, each with its reason. TAP on standard output.
+looked at, each with its reason. The metadata of replies is not compared: it has times,
+and ours has "kernelhost" besides, what the execution took. TAP on standard output.
 """
 
 import argparse

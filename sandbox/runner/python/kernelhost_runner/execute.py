@@ -4,8 +4,11 @@ import asyncio
 import builtins
 import datetime
 import getpass
+import operator
 import os
+import resource
 import sys
+import time
 import traceback
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,6 +30,7 @@ class Cell:
     expressions: dict
     answer: Any  # answer(content, metadata), called once
     metadata: dict = field(default_factory=dict)
+    began: tuple = ()  # processor and wall seconds, as _seconds has them
     awaiting: bool = False  # its task is under way and will call back
     builtins: tuple = ()  # input and getpass as they were
 
@@ -76,6 +80,7 @@ class Executor:
         expressions = content.get("user_expressions") or {}
         cell = self._cell = Cell(code, options, expressions, answer)
         cell.metadata["started"] = _now()
+        cell.began = _seconds()
         if not silent:
             count = {"code": code, "execution_count": self._shell.execution_count}
             self._kernel.publish("execute_input", count)
@@ -160,6 +165,11 @@ class Executor:
             os._exit(0 if error is None else 1)
         reply = self._reply(error, values)
         cell.metadata["status"] = reply["status"]
+        cpu, wall = map(operator.sub, _seconds(), cell.began)
+        cell.metadata["kernelhost"] = {
+            "cpu_seconds": round(cpu, 6),
+            "wall_seconds": round(wall, 6),
+        }
         cell.answer(reply, cell.metadata)
 
     def _reply(self, error, values):
@@ -210,6 +220,15 @@ def _getpass(prompt="", stream=None):
     raise StdinNotImplementedError(
         "getpass was called, but this frontend does not support input requests."
     )
+
+
+def _seconds(process=time.process_time, children=resource.getrusage, now=time.monotonic):
+    """Processor and wall time so far: of all threads of this process, and of the
+    children that were waited for. A child that runs on is not in it yet, and who
+    works in the background meanwhile is. The functions are those that there were
+    before user code came."""
+    ended = children(resource.RUSAGE_CHILDREN)
+    return process() + ended.ru_utime + ended.ru_stime, now()
 
 
 def _now():
