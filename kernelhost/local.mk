@@ -68,6 +68,7 @@ libgateway_a_SOURCES = \
 	kernelhost/gateway/channels.c kernelhost/gateway/channels.h \
 	kernelhost/gateway/coalesce.c kernelhost/gateway/coalesce.h \
 	kernelhost/gateway/confine.c kernelhost/gateway/confine.h \
+	kernelhost/gateway/config.c kernelhost/gateway/config.h \
 	kernelhost/gateway/connect.c \
 	kernelhost/gateway/database.c kernelhost/gateway/database.h \
 	kernelhost/gateway/database_own.h kernelhost/gateway/database_sql.c \
@@ -94,6 +95,7 @@ libgateway_a_SOURCES = \
 	kernelhost/gateway/ledger_requests.c \
 	kernelhost/gateway/plug.c kernelhost/gateway/plug.h \
 	kernelhost/gateway/position.h \
+	kernelhost/gateway/quota.c kernelhost/gateway/quota.h \
 	kernelhost/gateway/rebind.c kernelhost/gateway/rebind.h \
 	kernelhost/gateway/recover.c kernelhost/gateway/recover.h \
 	kernelhost/gateway/settle.c \
@@ -101,6 +103,7 @@ libgateway_a_SOURCES = \
 	kernelhost/gateway/zmtp.c kernelhost/gateway/zmtp.h \
 	kernelhost/gateway/publish.c \
 	kernelhost/gateway/registry.c kernelhost/gateway/registry.h \
+	kernelhost/gateway/registry_from.c \
 	kernelhost/gateway/request.c kernelhost/gateway/request.h \
 	kernelhost/gateway/router.c \
 	kernelhost/gateway/sandbox.c kernelhost/gateway/sandbox.h \

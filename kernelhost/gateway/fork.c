@@ -74,7 +74,6 @@ on_created(void *arg, struct kh_sandbox *sandbox, const struct kh_error *err)
 static void
 on_snapshot(void *arg, const struct kh_broker_reply *reply, int *fd)
 {
-    const struct kh_limits limits = {0}; /* as the snapshot has them */
     struct fork *fork = arg;
     unsigned i;
 
@@ -89,7 +88,8 @@ on_snapshot(void *arg, const struct kh_broker_reply *reply, int *fd)
             continue;
         fork->pending++;
         kh_registry_create_from(fork->gateway->registry, fork->children[i].name,
-                                fork->snapshot, &limits, on_created, &fork->waits[i]);
+                                fork->snapshot, &reply->limits, on_created,
+                                &fork->waits[i]);
     }
     one_less(fork);
 }

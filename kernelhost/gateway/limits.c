@@ -86,6 +86,13 @@ kh_limits_memory(const char *text, uint64_t *ret_bytes, struct kh_error *err)
     return check_size(size_of(text), MEMORY_MIN, MEMORY_RULE, ret_bytes, err);
 }
 
+int
+kh_limits_bytes(const json_t *value, uint64_t *ret_bytes, struct kh_error *err)
+{
+    return read_size(value, 1, "must be bytes or text with K, M or G, like \"64G\"",
+                     ret_bytes, err);
+}
+
 static int
 read_memory(const json_t *value, struct kh_limits *limits, struct kh_error *err)
 {

@@ -14,6 +14,9 @@
 int kh_limits_read(const json_t *object, struct kh_limits *ret_limits,
                    struct kh_error *err);
 
+/* A number of bytes, from 1 on, in the same ways. */
+int kh_limits_bytes(const json_t *value, uint64_t *ret_bytes, struct kh_error *err);
+
 /* One text with a unit, as above. */
 int kh_limits_memory(const char *text, uint64_t *ret_bytes, struct kh_error *err);
 

@@ -49,6 +49,7 @@ struct options {
     int ledger_fd; /* -1: nothing outlives us */
     const char *public_dir;
     const char *registry_dir; /* NULL: likewise */
+    const char *config;       /* NULL: presets */
 };
 
 struct host {
@@ -81,6 +82,7 @@ read_options(int argc, char **argv, struct options *ret_options)
         {"public-dir", required_argument, NULL, 'p'},
         {"ledger-fd", required_argument, NULL, 'l'},
         {"registry-dir", required_argument, NULL, 'r'},
+        {"config", required_argument, NULL, 'c'},
         {NULL, 0, NULL, 0},
     };
     struct options options = {.broker_fd = -1, .api_fd = -1, .ledger_fd = -1};
@@ -97,6 +99,8 @@ read_options(int argc, char **argv, struct options *ret_options)
             options.public_dir = optarg;
         else if (c == 'r')
             options.registry_dir = optarg;
+        else if (c == 'c')
+            options.config = optarg;
         else
             r = -EINVAL;
     }
@@ -104,6 +108,7 @@ read_options(int argc, char **argv, struct options *ret_options)
         !options.public_dir || options.public_dir[0] != '/') {
         fputs("usage: kernelhost-gateway --broker-fd N --api-fd N --public-dir PATH\n"
               "                          [--ledger-fd N] [--registry-dir DIR]\n"
+              "                          [--config FILE]\n"
               "(kernelhostd starts it; see kernelhost serve)\n",
               stderr);
         return -EINVAL;
@@ -332,6 +337,7 @@ main(int argc, char **argv)
         return 2;
     start_keeper(&host);
     r = prepare(&err);
+    kh_config_load(host.options.config, &host.gateway.config);
     if (r == 0)
         r = confine(host.options.registry_dir, &err);
     if (r == 0)

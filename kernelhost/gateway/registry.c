@@ -13,6 +13,7 @@
 #include "kernelhost/gateway/database.h"
 #include "kernelhost/gateway/kernel.h"
 #include "kernelhost/gateway/ledger.h"
+#include "kernelhost/gateway/quota.h"
 #include "kernelhost/gateway/room.h"
 
 #define IMAGE_PRESET "default"
@@ -37,6 +38,7 @@ struct change {
     struct kh_registry *registry;
     kh_registry_fn *created;
     kh_sandbox_fn *removed;
+    struct kh_holding more;
     void *arg;
     char name[KH_NAME_SIZE];
 };
@@ -82,6 +84,12 @@ place_of(const struct kh_registry *registry, const char *name, bool *ret_found)
             high = middle;
     }
     return low;
+}
+
+struct kh_gateway *
+kh_registry_gateway(struct kh_registry *registry)
+{
+    return registry->gateway;
 }
 
 struct kh_sandbox *
@@ -350,6 +358,7 @@ on_created(void *arg, const struct kh_broker_reply *reply, int *fd)
     struct kh_broker_reply record = *reply;
     struct kh_sandbox *sandbox;
 
+    kh_quota_done(change->registry->gateway, &change->more);
     if (reply->error.code) {
         change->created(change->arg, NULL, &reply->error);
     } else {
@@ -368,15 +377,18 @@ on_created(void *arg, const struct kh_broker_reply *reply, int *fd)
 }
 
 /* *REQUEST has the image or the snapshot. */
-static void
-create(struct kh_registry *registry, struct kh_broker_request *request,
-       const char *name, const struct kh_limits *limits, kh_registry_fn *fn, void *arg)
+void
+kh_registry_make(struct kh_registry *registry, struct kh_broker_request *request,
+                 const char *name, const struct kh_limits *limits, kh_registry_fn *fn,
+                 void *arg)
 {
+    struct kh_holding more = kh_quota_new(limits);
     struct change *change;
     struct kh_error err;
     unsigned nonce;
 
-    if (kh_room_need(1, &err) < 0) {
+    if (kh_room_need(1, &err) < 0 ||
+        kh_quota_take(registry->gateway, &more, &err) < 0) {
         fn(arg, NULL, &err);
         return;
     }
@@ -390,6 +402,7 @@ create(struct kh_registry *registry, struct kh_broker_request *request,
     request->limits = *limits;
     change = kh_xcalloc(1, sizeof(*change));
     change->registry = registry;
+    change->more = more;
     change->created = fn;
     change->arg = arg;
     memcpy(change->name, request->name, sizeof(change->name));
@@ -403,18 +416,7 @@ kh_registry_create(struct kh_registry *registry, const char *name, const char *i
     struct kh_broker_request request = {.arg = 0};
 
     snprintf(request.image, sizeof(request.image), "%s", *image ? image : IMAGE_PRESET);
-    create(registry, &request, name, limits, fn, arg);
-}
-
-void
-kh_registry_create_from(struct kh_registry *registry, const char *name,
-                        const char *snapshot, const struct kh_limits *limits,
-                        kh_registry_fn *fn, void *arg)
-{
-    struct kh_broker_request request = {.arg = 0};
-
-    snprintf(request.other, sizeof(request.other), "%s", snapshot);
-    create(registry, &request, name, limits, fn, arg);
+    kh_registry_make(registry, &request, name, limits, fn, arg);
 }
 
 static void

@@ -45,6 +45,13 @@ void kh_registry_create_from(struct kh_registry *registry, const char *name,
                              const char *snapshot, const struct kh_limits *limits,
                              kh_registry_fn *fn, void *arg);
 
+/* What both end in: REQUEST has an image or a snapshot. */
+void kh_registry_make(struct kh_registry *registry, struct kh_broker_request *request,
+                      const char *name, const struct kh_limits *limits,
+                      kh_registry_fn *fn, void *arg);
+
+struct kh_gateway *kh_registry_gateway(struct kh_registry *registry);
+
 /* Removes everything of it. FN hears of success when nothing is left; the sandbox
  * is freed by then. */
 void kh_registry_remove(struct kh_registry *registry, struct kh_sandbox *sandbox,

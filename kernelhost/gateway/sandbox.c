@@ -13,6 +13,7 @@
 #include "kernelhost/gateway/kernel.h"
 #include "kernelhost/gateway/link.h"
 #include "kernelhost/gateway/loop.h"
+#include "kernelhost/gateway/quota.h"
 #include "kernelhost/gateway/room.h"
 #include "kernelhost/gateway/sandbox_own.h"
 #include "protocol/link/init.h"
@@ -237,6 +238,8 @@ on_started(void *arg, const struct kh_broker_reply *reply, int *fd)
     struct kh_sandbox *sandbox = arg;
     struct kh_error err = reply->error;
 
+    kh_quota_done(sandbox->gateway, &sandbox->more);
+    memset(&sandbox->more, 0, sizeof(sandbox->more));
     if (sandbox->phase != KH_PHASE_STARTING)
         return;
     if (err.code) {
@@ -283,7 +286,10 @@ kh_sandbox_up(struct kh_sandbox *sandbox, kh_sandbox_fn *fn, void *arg)
         fn(arg, &err);
         return;
     case KH_PHASE_STOPPED:
-        if (kh_room_need(1, &err) < 0) {
+        sandbox->more = kh_quota_start(&sandbox->record);
+        if (kh_room_need(1, &err) < 0 ||
+            kh_quota_take(sandbox->gateway, &sandbox->more, &err) < 0) {
+            memset(&sandbox->more, 0, sizeof(sandbox->more));
             fn(arg, &err);
             return;
         }
@@ -391,6 +397,7 @@ kh_sandbox_free(struct kh_sandbox *sandbox)
         return;
     kh_fail(&err, ENOENT, "the sandbox was removed");
     sandbox->phase = KH_PHASE_BROKEN;
+    kh_quota_done(sandbox->gateway, &sandbox->more);
     kh_broker_forget(sandbox->gateway->broker, sandbox);
     if (!sandbox->gateway->leaving)
         lose_all(sandbox, err.text);

@@ -52,8 +52,9 @@ struct kh_sandbox {
     struct kh_link *link;
     struct kh_timer *timer; /* next try to connect; patience for WELCOME */
     unsigned tries;
-    bool unwelcomed; /* UP by trust in a fresh init: its WELCOME is still due */
-    bool joined;     /* a runner has joined it and no kernel is its yet */
+    bool unwelcomed;        /* UP by trust in a fresh init: its WELCOME is still due */
+    struct kh_holding more; /* that its start takes, until it is answered */
+    bool joined;            /* a runner has joined it and no kernel is its yet */
     struct kh_waiter *ups, *stops, *sleeps;
     struct kh_doze doze;
     struct kh_kernel *kernels;

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "kernelhost/gateway/fork.h"
 #include "kernelhost/gateway/launch.h"
+#include "kernelhost/gateway/quota.h"
 #include "kernelhost/gateway/registry.h"
 #include "kernelhost/http/v1.h"
 
@@ -109,7 +110,7 @@ kh_v1_fork(const struct kh_v1_call *call)
         return;
     }
     count = read_children(call->body, children, &err);
-    if (count < 0) {
+    if (count < 0 || kh_quota_fork(call->gateway, (unsigned)count, &err) < 0) {
         kh_v1_error(call->request, &err);
         return;
     }

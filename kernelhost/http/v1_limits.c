@@ -7,12 +7,14 @@
 #include "base/mem.h"
 #include "kernelhost/gateway/broker.h"
 #include "kernelhost/gateway/limits.h"
+#include "kernelhost/gateway/quota.h"
 #include "kernelhost/gateway/registry.h"
 #include "kernelhost/http/v1.h"
 
 struct wait {
     struct kh_gateway *gateway;
     struct kh_http_request *request;
+    struct kh_holding more;
     char name[KH_NAME_SIZE];
 };
 
@@ -23,6 +25,7 @@ on_limited(void *arg, const struct kh_broker_reply *reply, int *fd)
     struct kh_sandbox *sandbox = kh_registry_find(wait->gateway->registry, wait->name);
 
     (void)fd;
+    kh_quota_done(wait->gateway, &wait->more);
     if (!reply->error.code && sandbox) {
         kh_sandbox_refresh(sandbox, reply);
         kh_v1_reply(wait->request, 200, kh_v1_sandbox_json(sandbox));
@@ -39,16 +42,25 @@ void
 kh_v1_limit(const struct kh_v1_call *call)
 {
     struct kh_broker_request request = {.type = KH_BROKER_LIMIT};
+    struct kh_sandbox *sandbox = kh_v1_sandbox(call);
+    struct kh_holding more;
     struct kh_error err;
     struct wait *wait;
+    int r;
 
-    if (!kh_v1_sandbox(call))
+    if (!sandbox)
         return;
-    if (kh_limits_read(call->body, &request.limits, &err) < 0) {
+    r = kh_limits_read(call->body, &request.limits, &err);
+    if (r == 0) {
+        more = kh_quota_change(kh_sandbox_record(sandbox), &request.limits);
+        r = kh_quota_take(call->gateway, &more, &err);
+    }
+    if (r < 0) {
         kh_v1_error(call->request, &err);
         return;
     }
     wait = kh_xcalloc(1, sizeof(*wait));
+    wait->more = more;
     wait->gateway = call->gateway;
     wait->request = call->request;
     snprintf(wait->name, sizeof(wait->name), "%s", call->name);

@@ -8,6 +8,7 @@
 #include "base/fd.h"
 #include "base/mem.h"
 #include "kernelhost/gateway/broker.h"
+#include "kernelhost/gateway/quota.h"
 #include "kernelhost/gateway/snapshot.h"
 #include "kernelhost/http/v1.h"
 
@@ -58,11 +59,58 @@ answer(struct kh_http_request *request, unsigned status,
         kh_v1_reply(request, status, snapshot_json(reply));
 }
 
+/* One that is to be taken. */
+struct taking {
+    struct kh_gateway *gateway;
+    struct kh_http_request *http;
+    struct kh_broker_request request;
+    uint64_t count; /* of those there are */
+};
+
 static void
 on_taken(void *arg, const struct kh_broker_reply *reply, int *fd)
 {
+    struct taking *taking = arg;
+
     (void)fd;
-    answer(arg, 201, reply);
+    taking->gateway->coming_snapshots--;
+    answer(taking->http, 201, reply);
+    free(taking);
+}
+
+static void
+take(struct taking *taking)
+{
+    struct kh_gateway *gateway = taking->gateway;
+    struct kh_error err;
+
+    if (kh_quota_snapshot(gateway, taking->count + gateway->coming_snapshots, &err) <
+        0) {
+        kh_v1_error(taking->http, &err);
+        free(taking);
+        return;
+    }
+    gateway->coming_snapshots++;
+    kh_snapshot_ask(gateway, taking->request.name, taking->request.other,
+                    taking->request.expires, (unsigned)taking->request.arg, on_taken,
+                    taking);
+}
+
+/* A quota needs to know how many there are; kernelhostd does. */
+static void
+on_counted(void *arg, const struct kh_broker_reply *reply, int *fd)
+{
+    struct kh_broker_request request = {.type = KH_BROKER_SNAPSHOTS};
+    struct taking *taking = arg;
+
+    (void)fd;
+    if (reply->error.code) {
+        take(taking);
+        return;
+    }
+    taking->count++;
+    request.arg = reply->arg;
+    kh_broker_call(taking->gateway->broker, &request, on_counted, taking);
 }
 
 static int
@@ -110,6 +158,8 @@ void
 kh_v1_snapshot_new(const struct kh_v1_call *call)
 {
     struct kh_broker_request request = {.type = KH_BROKER_SNAPSHOT};
+    struct kh_broker_request all = {.type = KH_BROKER_SNAPSHOTS};
+    struct taking *taking;
     struct kh_error err;
 
     if (!kh_v1_sandbox(call))
@@ -118,8 +168,13 @@ kh_v1_snapshot_new(const struct kh_v1_call *call)
         kh_v1_error(call->request, &err);
         return;
     }
-    kh_snapshot_ask(call->gateway, call->name, request.other, request.expires,
-                    (unsigned)request.arg, on_taken, call->request);
+    snprintf(request.name, sizeof(request.name), "%s", call->name);
+    taking = kh_xcalloc(1, sizeof(*taking));
+    *taking = (struct taking){call->gateway, call->request, request, 0};
+    if (call->gateway->config.quota.snapshots)
+        kh_broker_call(call->gateway->broker, &all, on_counted, taking);
+    else
+        take(taking);
 }
 
 static void list(struct wait *wait, uint64_t cursor);

@@ -99,6 +99,9 @@ struct kh_limits {
     uint64_t disk;      /* bytes, names and inodes included; 16 MiB .. the disk */
 };
 
+#define KH_LIMITS_MEMORY (1024ull * 1024 * 1024)      /* the defaults, or */
+#define KH_LIMITS_DISK   (10ull * 1024 * 1024 * 1024) /* what there is, if less */
+
 /* After how many idle seconds a sandbox sleeps. 0 in a request: as it is; in a record:
  * the host's default. */
 struct kh_ladder {

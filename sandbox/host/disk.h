@@ -17,8 +17,9 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "protocol/link/broker.h"
 
-#define KH_DISK_DEFAULT (10ull * 1024 * 1024 * 1024)
+#define KH_DISK_DEFAULT KH_LIMITS_DISK
 #define KH_DISK_MIN     (16ull * 1024 * 1024)
 
 /* More than its limit, while a sandbox starts: overlayfs and init make directories,

@@ -180,6 +180,7 @@ make_directory(const struct kh_gateway *gateway, const struct kh_store *store,
 
 /* Its database is in it; as seen from its working directory. */
 #define REGISTRY_PATH "../../registry"
+#define CONFIG_PATH   "../../config.json"
 
 static int
 make_registry(const struct kh_gateway *gateway, const struct kh_store *store,
@@ -325,6 +326,8 @@ exec_gateway(const struct kh_gateway *gateway, const struct kh_store *store, int
                                 "6",
                                 "--registry-dir",
                                 REGISTRY_PATH,
+                                "--config",
+                                CONFIG_PATH,
                                 "--public-dir",
                                 public,
                                 NULL};

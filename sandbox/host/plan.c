@@ -16,7 +16,7 @@
 #define PROC_TEXT_MAX (4 * MIB)
 
 static const struct kh_limits defaults = {
-    .memory = 1024 * MIB,
+    .memory = KH_LIMITS_MEMORY,
     .cpu_milli = 1000,
     .pids = 512,
 };
