@@ -18,8 +18,8 @@ _kernelhost_images() {
 
 _kernelhost() {
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
-    local commands='serve restart upgrade create ls show limits rm start stop sleep wake idle run exec checkpoint
-        checkpoints rollback connect kernel kernelspec image snapshot fork doctor version help'
+    local commands='serve restart upgrade create ls show limits usage rm start stop sleep wake idle run exec
+        checkpoint checkpoints rollback connect kernel kernelspec image snapshot fork doctor version help'
     local resources='--memory --cpus --pids --disk'
     local limits="--image $resources" every='--state --json --help'
     local command='' state='' arguments=0 i options words
@@ -33,7 +33,7 @@ _kernelhost() {
             --output | -o | --save-dir | --cwd | -C | --env | -e | --name | --prefix | \
             --display-name | --connection-file | -f | --ref | --max-size | --max-entries | \
             --timeout | --from | --packages | --requirements | --to | --expires | --label | --freeze-after | \
-            --hibernate-after) ((i++)) ;;
+            --hibernate-after | --since | -s) ((i++)) ;;
         -*) ;;
         *)
             if [ -z "$command" ]; then
@@ -71,7 +71,7 @@ _kernelhost() {
         ;;
     --image | -i | --memory | -m | --cpus | --pids | --code | -c | --cwd | -C | --env | -e | \
         --name | --display-name | --ref | --max-size | --max-entries | --timeout | --expires | --label | \
-        --freeze-after | --hibernate-after) return ;;
+        --freeze-after | --hibernate-after | --since | -s) return ;;
     esac
 
     case $command in
@@ -85,6 +85,7 @@ _kernelhost() {
     fork) options=--files ;;
     idle) options='--freeze-after --hibernate-after --keep-awake' ;;
     limits) options=$resources ;;
+    usage) options='--since --prometheus' ;;
     run) options="--code --kernel --output --allow-errors --save-dir --create $limits" ;;
     exec) options='--cwd --env --no-stdin' ;;
     connect) options='--tcp --kernel' ;;
@@ -103,8 +104,8 @@ _kernelhost() {
     esac
     [ "$command" != kernel ] || options+=' --connection-file'
     case $command:$arguments in
-    show:0 | limits:0 | run:0 | exec:0 | connect:0 | idle:0 | rm:* | start:* | stop:* | sleep:* | wake:* | fork:0 | \
-        'snapshot ls:0' | 'checkpoint rm:0' | checkpoints:0 | rollback:0)
+    show:0 | limits:0 | usage:0 | run:0 | exec:0 | connect:0 | idle:0 | rm:* | start:* | stop:* | sleep:* | \
+        wake:* | fork:0 | 'snapshot ls:0' | 'checkpoint rm:0' | checkpoints:0 | rollback:0)
         words=$(_kernelhost_names "$state")
         ;;
     snapshot:0) words="ls show rm $(_kernelhost_names "$state")" ;;

@@ -26,7 +26,7 @@ libcli_a_SOURCES = \
 	kernelhost/cli/session.h kernelhost/cli/show.c kernelhost/cli/idle.c kernelhost/cli/size.c \
 	kernelhost/cli/size.h kernelhost/cli/snapshot.c kernelhost/cli/table.c \
 	kernelhost/cli/table.h \
-	kernelhost/cli/text.c kernelhost/cli/text.h
+	kernelhost/cli/text.c kernelhost/cli/text.h kernelhost/cli/usage.c
 nodist_libcli_a_SOURCES = kernelhost/cli/logo.c
 libcli_a_CFLAGS = $(AM_CFLAGS) $(CURL_CFLAGS) $(JANSSON_CFLAGS)
 kernelhost_cli_kernelhost_SOURCES = kernelhost/cli/main.c
@@ -72,6 +72,7 @@ libgateway_a_SOURCES = \
 	kernelhost/gateway/connect.c \
 	kernelhost/gateway/database.c kernelhost/gateway/database.h \
 	kernelhost/gateway/database_own.h kernelhost/gateway/database_sql.c \
+	kernelhost/gateway/database_usage.c \
 	kernelhost/gateway/death.c kernelhost/gateway/death.h \
 	kernelhost/gateway/entries.c \
 	kernelhost/gateway/exec.c kernelhost/gateway/exec.h \
@@ -88,6 +89,7 @@ libgateway_a_SOURCES = \
 	kernelhost/gateway/limits.c kernelhost/gateway/limits.h \
 	kernelhost/gateway/link.c kernelhost/gateway/link.h \
 	kernelhost/gateway/loop.c kernelhost/gateway/loop.h \
+	kernelhost/gateway/metering.c kernelhost/gateway/metering.h \
 	kernelhost/gateway/message.c kernelhost/gateway/message.h \
 	kernelhost/gateway/inherit.c \
 	kernelhost/gateway/ledger.c kernelhost/gateway/ledger.h \
@@ -121,6 +123,7 @@ libgateway_a_SOURCES = \
 	kernelhost/http/routes.c kernelhost/http/routes.h \
 	kernelhost/http/server.c kernelhost/http/server.h \
 	kernelhost/http/server_own.h \
+	kernelhost/http/metrics.c kernelhost/http/usage.h kernelhost/http/v1_usage.c \
 	kernelhost/http/v1.c kernelhost/http/v1.h \
 	kernelhost/http/v1_checkpoints.c \
 	kernelhost/http/v1_exec.c kernelhost/http/v1_fork.c \

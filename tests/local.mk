@@ -277,7 +277,7 @@ EXTRA_DIST += tests/sandbox/interpreters.py tests/sandbox/runner_harness.py \
 GATEWAY_TESTS = tests/unit/test_coalesce tests/unit/test_confine \
 	tests/unit/test_database tests/unit/test_death tests/unit/test_ledger \
 	tests/unit/test_life tests/unit/test_limits tests/unit/test_message \
-	tests/unit/test_quota \
+	tests/unit/test_quota tests/unit/test_usage \
 	tests/unit/test_request tests/unit/test_tail tests/unit/test_written \
 	tests/unit/test_zmtp
 GATEWAY_TEST_LIBS = libgateway.a libjupyter.a liblink.a libbase.a $(JANSSON_LIBS) \
@@ -306,6 +306,9 @@ tests_unit_test_life_LDADD = $(GATEWAY_TEST_LIBS)
 tests_unit_test_quota_SOURCES = tests/unit/test_quota.c
 tests_unit_test_quota_CFLAGS = $(gateway_cflags)
 tests_unit_test_quota_LDADD = $(gateway_libs)
+tests_unit_test_usage_SOURCES = tests/unit/test_usage.c
+tests_unit_test_usage_CFLAGS = $(gateway_cflags)
+tests_unit_test_usage_LDADD = $(gateway_libs)
 tests_unit_test_limits_SOURCES = tests/unit/test_limits.c
 tests_unit_test_limits_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
 tests_unit_test_limits_LDADD = $(GATEWAY_TEST_LIBS)
@@ -330,6 +333,7 @@ EXTRA_DIST += tests/data/notebooks tests/system/api.py tests/system/notebooks.py
 	tests/system/test_snapshot.py tests/system/test_snapshot_kill.py \
 	tests/system/test_snapshot_names.py \
 	tests/system/test_limits_live.py tests/system/test_quota.py \
+	tests/system/test_usage.py \
 	tests/system/outlive.py tests/system/test_adopt.py tests/system/test_restart.py \
 	tests/system/test_cli.py tests/system/test_cli_errors.py \
 	tests/system/test_zygote.py tests/system/test_spares.py tests/system/test_clients.py \

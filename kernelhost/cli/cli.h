@@ -79,7 +79,8 @@ kh_command_fn kh_cmd_checkpoint, kh_cmd_checkpoint_rm, kh_cmd_checkpoints,
     kh_cmd_kernelspec_remove, kh_cmd_limits, kh_cmd_ls, kh_cmd_restart, kh_cmd_rm,
     kh_cmd_rollback, kh_cmd_run, kh_cmd_serve, kh_cmd_show, kh_cmd_sleep,
     kh_cmd_snapshot, kh_cmd_snapshot_ls, kh_cmd_snapshot_rm, kh_cmd_snapshot_show,
-    kh_cmd_start, kh_cmd_stop, kh_cmd_upgrade, kh_cmd_version, kh_cmd_wake;
+    kh_cmd_start, kh_cmd_stop, kh_cmd_upgrade, kh_cmd_usage, kh_cmd_version,
+    kh_cmd_wake;
 
 extern const struct kh_option kh_options_checkpoint[], kh_options_checkpoints[],
     kh_options_connect[], kh_options_create[], kh_options_exec[], kh_options_fork[],
@@ -87,6 +88,6 @@ extern const struct kh_option kh_options_checkpoint[], kh_options_checkpoints[],
     kh_options_kernel[], kh_options_kernelspec[], kh_options_kernelspec_remove[],
     kh_options_limits[], kh_options_ls[], kh_options_run[], kh_options_serve[],
     kh_options_sleep[], kh_options_snapshot[], kh_options_snapshot_ls[],
-    kh_options_upgrade[];
+    kh_options_upgrade[], kh_options_usage[];
 
 #endif

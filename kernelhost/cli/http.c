@@ -359,6 +359,21 @@ kh_http_call(struct kh_http *http, const char *method, const char *path, json_t 
 }
 
 int
+kh_http_text_of(struct kh_http *http, const char *path, struct kh_buf *ret_text,
+                struct kh_error *err)
+{
+    struct request r = {.http = http, .err = err};
+    int result = set_up(&r, "GET", path, NULL);
+
+    if (result == 0)
+        result = transfer(&r, NULL, 0);
+    if (result == 0)
+        kh_buf_add(ret_text, kh_buf_ptr(&r.in), kh_buf_len(&r.in));
+    request_release(&r);
+    return result;
+}
+
+int
 kh_http_stream(struct kh_http *http, const char *path, json_t *body,
                const struct kh_http_watch *watches, unsigned count,
                kh_http_line_fn *line, void *arg, struct kh_error *err)

@@ -12,6 +12,7 @@
 #include <jansson.h>
 
 #include "base/clean.h"
+#include "base/buf.h"
 #include "base/error.h"
 
 struct kh_http;
@@ -34,6 +35,10 @@ void kh_http_set_timeout(struct kh_http *http, long milliseconds);
  * with the host's text. PATH is sent as it is: see kh_http_path. */
 int kh_http_call(struct kh_http *http, const char *method, const char *path,
                  json_t *body, json_t **ret_answer, struct kh_error *err);
+
+/* GET PATH, whose answer is text; the caller releases *RET_TEXT. Errors as above. */
+int kh_http_text_of(struct kh_http *http, const char *path, struct kh_buf *ret_text,
+                    struct kh_error *err);
 
 /* Called for each line of a stream: the parsed object, and its text (SIZE bytes
  * without newline). Returns 0 to go on, 1 to leave the stream, or -errno. */

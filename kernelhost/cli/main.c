@@ -47,6 +47,13 @@ const struct kh_command kh_commands[] = {
      "is\n"
      "in use is refused. Programs that asked how much there is are not told.",
      kh_options_limits, 1, 1, 0, 0, kh_cmd_limits},
+    {"usage", "[NAME] [--since TIME] [--prometheus]",
+     "print what sandboxes have used, and what it costs",
+     "Processor seconds, memory and disk times how long, time in each state and\n"
+     "executions; since the beginning, or since the hour of TIME. Removed sandboxes "
+     "are\n"
+     "in it. Prices are in config.json of the state directory.",
+     kh_options_usage, 0, 1, 0, 0, kh_cmd_usage},
     {"rm", "NAME...", "remove sandboxes with all they hold", NULL, NO_OPTIONS, 1, ANY,
      0, 0, kh_cmd_rm},
     {"start", "NAME...", "start stopped sandboxes", NULL, NO_OPTIONS, 1, ANY, 0, 0,

@@ -61,13 +61,14 @@ free_op(struct kh_database_op *op)
 {
     if (op->verb == KH_DB_PUT_BINDING)
         kh_connfile_wipe(&op->row.binding.file);
+    kh_database_sheet_release(&op->sheet);
     free(op);
 }
 
 /* ---- in the thread ---- */
 
 static int
-write_list(struct kh_database *database, const struct kh_database_op *list,
+write_list(struct kh_database *database, struct kh_database_op *list,
            struct kh_error *err)
 {
     struct kh_database_rows rows;
@@ -98,7 +99,7 @@ write_down(struct kh_database *database, struct kh_database_op *list)
     for (op = list; op; op = next) {
         next = op->next;
         op->err = err;
-        if (op->verb == KH_DB_SYNC)
+        if (op->verb == KH_DB_SYNC || op->verb == KH_DB_READ_LEDGER)
             push(&database->done, op);
         else
             free_op(op);
@@ -137,8 +138,13 @@ tell(struct kh_database_op *list, const struct kh_error *why)
     struct kh_database_op *next;
 
     for (; list; list = next) {
+        const struct kh_error *failed = list->err.code ? &list->err : why;
+
         next = list->next;
-        list->fn(list->arg, list->err.code ? &list->err : why);
+        if (list->verb == KH_DB_SYNC)
+            list->fn(list->arg, failed);
+        else
+            list->sheet_fn(list->arg, failed ? NULL : &list->sheet, failed);
         free_op(list);
     }
 }
@@ -320,6 +326,60 @@ kh_database_drop_kernel(struct kh_database *database, const char *id)
 }
 
 void
+kh_database_put_account(struct kh_database *database, const struct kh_row_account *row)
+{
+    struct kh_database_op *op = new_op(KH_DB_PUT_ACCOUNT);
+
+    op->row.account = *row;
+    ask(database, op);
+}
+
+void
+kh_database_put_work(struct kh_database *database, const struct kh_row_work *row)
+{
+    struct kh_database_op *op = new_op(KH_DB_PUT_WORK);
+
+    op->row.work = *row;
+    ask(database, op);
+}
+
+bool
+kh_database_lasts(const struct kh_database *database)
+{
+    return database->dir != NULL;
+}
+
+/* Also when there is no room for more writes: somebody waits for it. */
+static void
+ask_for(struct kh_database *database, struct kh_database_op *op)
+{
+    pthread_mutex_lock(&database->lock);
+    push(&database->asked, op);
+    pthread_cond_signal(&database->more);
+    pthread_mutex_unlock(&database->lock);
+}
+
+void
+kh_database_read_ledger(struct kh_database *database, uint64_t since, const char *name,
+                        kh_database_sheet_fn *fn, void *arg)
+{
+    struct kh_database_op *op;
+    struct kh_error err;
+
+    if (!database->dir) {
+        kh_fail(&err, EAGAIN, "this host keeps no ledger");
+        fn(arg, NULL, &err);
+        return;
+    }
+    op = new_op(KH_DB_READ_LEDGER);
+    op->row.query.since = since;
+    snprintf(op->row.query.name, sizeof(op->row.query.name), "%s", name ? name : "");
+    op->sheet_fn = fn;
+    op->arg = arg;
+    ask_for(database, op);
+}
+
+void
 kh_database_sync(struct kh_database *database, kh_database_fn *fn, void *arg)
 {
     struct kh_database_op *op;
@@ -331,8 +391,5 @@ kh_database_sync(struct kh_database *database, kh_database_fn *fn, void *arg)
     op = new_op(KH_DB_SYNC);
     op->fn = fn;
     op->arg = arg;
-    pthread_mutex_lock(&database->lock);
-    push(&database->asked, op);
-    pthread_cond_signal(&database->more);
-    pthread_mutex_unlock(&database->lock);
+    ask_for(database, op);
 }

@@ -50,6 +50,52 @@ struct kh_row_binding {
     bool published;              /* a connection file of ours tells of it */
 };
 
+/* What a sandbox has used in all, as kernelhostd says. */
+struct kh_row_account {
+    uint8_t id[KH_ID_SIZE];
+    char name[KH_NAME_SIZE];
+    uint64_t created;
+    bool removed;
+    struct kh_account account;
+};
+
+/* And a kernel, as it says itself: since EPOCH began, a number that is another one
+ * whenever the counters begin anew. */
+struct kh_row_work {
+    char kernel[KH_UUID_SIZE];
+    uint8_t sandbox[KH_ID_SIZE];
+    char kind[KH_KIND_SIZE];
+    uint64_t epoch;
+    uint64_t executions, cpu_usec, wall_usec;
+};
+
+/* One line of the ledger: what was used since an hour, or since the beginning. */
+struct kh_used {
+    uint8_t id[KH_ID_SIZE];
+    char name[KH_NAME_SIZE];
+    char owner[KH_NAME_SIZE];
+    uint64_t created, removed; /* seconds since 1970; 0: it is there */
+    uint64_t disk_now;
+    double cpu_usec, memory, disk; /* as in struct kh_account */
+    double running_ms, frozen_ms, hibernated_ms;
+    double executions;
+};
+
+/* Of a kernel, since the beginning. */
+struct kh_worked {
+    char kernel[KH_UUID_SIZE];
+    uint8_t sandbox[KH_ID_SIZE];
+    char kind[KH_KIND_SIZE];
+    uint64_t executions, cpu_usec, wall_usec;
+};
+
+/* Sandboxes by name, the newest of a name first; kernels by sandbox. */
+struct kh_ledger_sheet {
+    struct kh_used *used;
+    struct kh_worked *worked;
+    size_t used_count, worked_count;
+};
+
 /* ERR is NULL when it is on the disk. */
 typedef void kh_database_fn(void *arg, const struct kh_error *err);
 
@@ -76,6 +122,23 @@ void kh_database_put_kernel(struct kh_database *database,
                             const struct kh_row_kernel *row);
 void kh_database_put_binding(struct kh_database *database,
                              const struct kh_row_binding *row);
+
+/* Adds to the ledger what is more than was put last, in one transaction with that: so
+ * nothing is added twice. What it belongs to may be dropped; the ledger stays. */
+void kh_database_put_account(struct kh_database *database,
+                             const struct kh_row_account *row);
+void kh_database_put_work(struct kh_database *database, const struct kh_row_work *row);
+
+/* Reads the ledger from the hour of SINCE (seconds since 1970; 0: all), with what was
+ * put before; of one sandbox (NAME) or of all (NULL). FN gets it once, and either ERR
+ * or SHEET, which lasts for the call. */
+typedef void kh_database_sheet_fn(void *arg, const struct kh_ledger_sheet *sheet,
+                                  const struct kh_error *err);
+void kh_database_read_ledger(struct kh_database *database, uint64_t since,
+                             const char *name, kh_database_sheet_fn *fn, void *arg);
+
+/* True if it is kept at all. */
+bool kh_database_lasts(const struct kh_database *database);
 
 /* Drops it, and what belongs to it. */
 void kh_database_drop_sandbox(struct kh_database *database,

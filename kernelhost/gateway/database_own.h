@@ -14,6 +14,9 @@ enum kh_database_verb {
     KH_DB_PUT_BINDING,
     KH_DB_DROP_SANDBOX,
     KH_DB_DROP_KERNEL,
+    KH_DB_PUT_ACCOUNT,
+    KH_DB_PUT_WORK,
+    KH_DB_READ_LEDGER,
     KH_DB_SYNC,
 };
 
@@ -24,7 +27,15 @@ struct kh_database_op {
         struct kh_row_sandbox sandbox;
         struct kh_row_kernel kernel;
         struct kh_row_binding binding;
+        struct kh_row_account account;
+        struct kh_row_work work;
+        struct {
+            uint64_t since;
+            char name[KH_NAME_SIZE]; /* "": all */
+        } query;
     } row;
+    struct kh_ledger_sheet sheet; /* READ_LEDGER */
+    kh_database_sheet_fn *sheet_fn;
     kh_database_fn *fn; /* SYNC */
     void *arg;
     struct kh_error err; /* code 0: written */
@@ -43,8 +54,35 @@ int kh_database_sql_open(const char *dir, sqlite3 **ret_db,
                          struct kh_database_rows *ret_rows, struct kh_error *err);
 void kh_database_rows_release(struct kh_database_rows *rows);
 
+/* database_usage.c: the tables of the ledger, and the verbs for it. SQLite codes. */
+#define KH_DATABASE_USAGE_TABLES                                                       \
+    "CREATE TABLE accounts("                                                           \
+    "  id BLOB PRIMARY KEY, name TEXT NOT NULL, owner TEXT NOT NULL,"                  \
+    "  created INTEGER NOT NULL, removed INTEGER NOT NULL, disk_now INTEGER NOT NULL," \
+    "  cpu_usec INTEGER NOT NULL, memory INTEGER NOT NULL, disk INTEGER NOT NULL,"     \
+    "  running_ms INTEGER NOT NULL, frozen_ms INTEGER NOT NULL,"                       \
+    "  hibernated_ms INTEGER NOT NULL) WITHOUT ROWID;"                                 \
+    "CREATE TABLE hours("                                                              \
+    "  sandbox BLOB NOT NULL, hour INTEGER NOT NULL,"                                  \
+    "  cpu_usec INTEGER NOT NULL, memory INTEGER NOT NULL, disk INTEGER NOT NULL,"     \
+    "  running_ms INTEGER NOT NULL, frozen_ms INTEGER NOT NULL,"                       \
+    "  hibernated_ms INTEGER NOT NULL, executions INTEGER NOT NULL,"                   \
+    "  PRIMARY KEY(sandbox, hour)) WITHOUT ROWID;"                                     \
+    "CREATE TABLE works("                                                              \
+    "  kernel TEXT PRIMARY KEY, sandbox BLOB NOT NULL, kind TEXT NOT NULL,"            \
+    "  executions INTEGER NOT NULL, cpu_usec INTEGER NOT NULL,"                        \
+    "  wall_usec INTEGER NOT NULL, epoch INTEGER NOT NULL,"                            \
+    "  seen_executions INTEGER NOT NULL, seen_cpu_usec INTEGER NOT NULL,"              \
+    "  seen_wall_usec INTEGER NOT NULL) WITHOUT ROWID;"
+
+int kh_database_usage_account(sqlite3 *db, const struct kh_row_account *row);
+int kh_database_usage_work(sqlite3 *db, const struct kh_row_work *row);
+int kh_database_usage_read(sqlite3 *db, uint64_t since, const char *name,
+                           struct kh_ledger_sheet *ret_sheet);
+void kh_database_sheet_release(struct kh_ledger_sheet *sheet);
+
 /* Writes all of LIST in one transaction: it is on the disk, or nothing of it is. */
-int kh_database_sql_write(sqlite3 *db, const struct kh_database_op *list,
+int kh_database_sql_write(sqlite3 *db, struct kh_database_op *list,
                           struct kh_error *err);
 
 #endif

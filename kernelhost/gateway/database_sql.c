@@ -31,6 +31,7 @@ static const char *const migrations[] = {
     "  control INTEGER NOT NULL, hb INTEGER NOT NULL, key TEXT NOT NULL,"
     "  scheme TEXT NOT NULL, kernel_name TEXT NOT NULL, published INTEGER NOT NULL,"
     "  PRIMARY KEY(kernel, transport)) WITHOUT ROWID;",
+    KH_DATABASE_USAGE_TABLES,
 };
 
 /* The order of struct kh_connfile's ports, as columns. */
@@ -404,13 +405,24 @@ static const struct {
 };
 
 static int
-write_one(sqlite3 *db, const struct kh_database_op *op)
+write_one(sqlite3 *db, struct kh_database_op *op)
 {
     sqlite3_stmt *stmt = NULL;
     int r;
 
-    if (op->verb == KH_DB_SYNC)
+    switch (op->verb) {
+    case KH_DB_SYNC:
         return SQLITE_OK;
+    case KH_DB_PUT_ACCOUNT:
+        return kh_database_usage_account(db, &op->row.account);
+    case KH_DB_PUT_WORK:
+        return kh_database_usage_work(db, &op->row.work);
+    case KH_DB_READ_LEDGER:
+        return kh_database_usage_read(db, op->row.query.since, op->row.query.name,
+                                      &op->sheet);
+    default:
+        break;
+    }
     r = sqlite3_prepare_v2(db, verbs[op->verb].sql, -1, &stmt, NULL);
     if (r == SQLITE_OK) {
         verbs[op->verb].bind(stmt, op);
@@ -422,8 +434,7 @@ write_one(sqlite3 *db, const struct kh_database_op *op)
 }
 
 int
-kh_database_sql_write(sqlite3 *db, const struct kh_database_op *list,
-                      struct kh_error *err)
+kh_database_sql_write(sqlite3 *db, struct kh_database_op *list, struct kh_error *err)
 {
     int r = sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
 

@@ -24,6 +24,7 @@ struct kh_gateway {
     struct kh_heart *heart;
     struct kh_ledger *ledger;
     struct kh_database *database;
+    struct kh_metering *metering;
     struct kh_registry *registry;
     struct kh_launches *launches;
     struct kh_http *http;

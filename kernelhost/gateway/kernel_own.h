@@ -96,6 +96,7 @@ struct kh_kernel {
     unsigned bad;   /* messages of the runner that were not published */
 
     struct kh_ledger_kernel *note; /* what outlives us of it */
+    uint64_t work_put;             /* executions that the database knows of */
     struct kh_recovery recovery;
 
     struct kh_channels *channels;

@@ -13,7 +13,7 @@
 #include "base/mem.h"
 
 #define MAGIC          0x4b484c45u /* "KHLE" */
-#define LEDGER_VERSION 1u
+#define LEDGER_VERSION 2u
 
 struct head {
     uint32_t magic, version;

@@ -39,6 +39,12 @@ struct kh_ledger_life {
     int64_t execution_count;
 };
 
+/* What a kernel has done, as far as the reply in entry SEQ of INIT's journal. */
+struct kh_ledger_work {
+    uint64_t init, seq;
+    uint64_t executions, cpu_usec, wall_usec;
+};
+
 struct kh_ledger_kernel {
     uint32_t used;
     uint32_t number;
@@ -56,6 +62,9 @@ struct kh_ledger_kernel {
     uint32_t subscribers;          /* that an earlier gateway had */
     uint32_t askers;               /* connections with open requests, likewise */
     struct kh_ledger_life life[2]; /* the newest, and the one before */
+    uint64_t epoch;                /* of its work: random, 0 while there is none */
+    struct kh_ledger_work work[2]; /* one counts, the other is written */
+    uint32_t working;              /* which one, in its lowest bit */
 };
 
 /* One connection, by the number of its descriptor. The loop's thread says whose it

@@ -34,6 +34,7 @@
 #include "kernelhost/gateway/launch.h"
 #include "kernelhost/gateway/ledger.h"
 #include "kernelhost/gateway/loop.h"
+#include "kernelhost/gateway/metering.h"
 #include "kernelhost/gateway/recover.h"
 #include "kernelhost/gateway/registry.h"
 #include "kernelhost/gateway/written.h"
@@ -245,6 +246,7 @@ on_listed(void *arg, const struct kh_error *err)
         gateway->http = kh_http_new(gateway->loop, host->options.api_fd,
                                     kh_routes_handle, gateway, &why);
     if (gateway->http) {
+        gateway->metering = kh_metering_new(gateway);
         kh_log(KH_LOG_INFO, "serving sandboxes=%u",
                kh_registry_count(gateway->registry));
         return;
@@ -305,6 +307,7 @@ close_host(struct host *host)
         kh_ledger_leave(gateway->ledger);
     if (gateway->broker)
         kh_broker_close(gateway->broker);
+    kh_metering_free(STEAL_PTR(gateway->metering));
     kh_database_close(gateway->database);
     kh_registry_free(gateway->registry);
     kh_launches_free(gateway->launches);

@@ -13,6 +13,7 @@
 #include "base/mem.h"
 #include "kernelhost/gateway/kernel_own.h"
 #include "kernelhost/gateway/loop.h"
+#include "kernelhost/gateway/metering.h"
 #include "kernelhost/gateway/recover.h"
 #include "protocol/jupyter/reply.h"
 #include "protocol/link/init.h"
@@ -370,8 +371,10 @@ void
 kh_kernel_recover_release(struct kh_kernel *kernel)
 {
     kh_timer_close(kernel->recovery.timer);
-    if (!kernel->gateway->ending)
+    if (!kernel->gateway->ending) {
+        kh_metering_put_kernel(kernel->gateway, kernel);
         kh_database_drop_kernel(kernel->gateway->database, kernel->id);
+    }
     kh_ledger_drop(kernel->gateway->ledger, kernel->note);
 }
 

@@ -15,6 +15,8 @@ static const struct {
 } table[] = {
     {"GET", "/v1/health", kh_v1_health},
     {"GET", "/v1/images", kh_v1_images},
+    {"GET", "/v1/usage", kh_v1_usage},
+    {"GET", "/metrics", kh_v1_metrics},
     {"GET", "/v1/sandboxes", kh_v1_list},
     {"POST", "/v1/sandboxes", kh_v1_create},
     {"PUT", "/v1/sandboxes/NAME", kh_v1_ensure},

@@ -259,8 +259,8 @@ after_json(uint32_t seconds)
     return seconds == KH_LADDER_NEVER ? json_null() : json_integer(seconds);
 }
 
-static const char *
-state_name(uint32_t state)
+const char *
+kh_v1_state(uint32_t state)
 {
     static const char *const names[] = {[KH_SANDBOX_RUNNING] = "running",
                                         [KH_SANDBOX_FROZEN] = "frozen",
@@ -282,7 +282,7 @@ kh_v1_sandbox_json(struct kh_sandbox *sandbox)
     return json_pack(
         "{s:s, s:s, s:s, s:s, s:o, s:o, s:{s:I, s:f, s:i, s:o}, s:{s:I, s:I, s:f, s:i, "
         "s:i}, s:{s:o, s:o}, s:I, s:s*, s:o}",
-        "name", record->name, "id", id, "state", state_name(record->state), "image",
+        "name", record->name, "id", id, "state", kh_v1_state(record->state), "image",
         record->image, "created", kh_v1_date(record->created), "started",
         kh_v1_date(stopped ? 0 : record->started), "limits", "memory",
         (json_int_t)record->limits.memory, "cpus", record->limits.cpu_milli / 1000.0,
