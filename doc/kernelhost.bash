@@ -21,6 +21,7 @@ _kernelhost() {
     local commands='serve restart upgrade create ls show limits usage rm start stop sleep wake idle run exec
         checkpoint checkpoints rollback connect kernel kernelspec image snapshot fork doctor version help'
     local resources='--memory --cpus --pids --disk'
+    local ladder='--freeze-after --hibernate-after --keep-awake'
     local limits="--image $resources" every='--state --json --help'
     local command='' state='' arguments=0 i options words
 
@@ -78,12 +79,12 @@ _kernelhost() {
     '') words=$commands options=--version ;;
     serve) options=--foreground ;;
     upgrade) options=--to ;;
-    create) options="--from $limits" ;;
+    create) options="--from $limits $ladder" ;;
     kernel) options=$limits ;;
     ls) options=--quiet ;;
     sleep) options=--frozen ;;
     fork) options=--files ;;
-    idle) options='--freeze-after --hibernate-after --keep-awake' ;;
+    idle) options=$ladder ;;
     limits) options=$resources ;;
     usage) options='--since --prometheus' ;;
     run) options="--code --kernel --output --allow-errors --save-dir --create $limits" ;;

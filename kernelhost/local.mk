@@ -105,13 +105,14 @@ libgateway_a_SOURCES = \
 	kernelhost/gateway/zmtp.c kernelhost/gateway/zmtp.h \
 	kernelhost/gateway/publish.c \
 	kernelhost/gateway/registry.c kernelhost/gateway/registry.h \
-	kernelhost/gateway/registry_from.c \
+	kernelhost/gateway/registry_from.c kernelhost/gateway/registry_own.h \
+	kernelhost/gateway/registry_recover.c \
 	kernelhost/gateway/request.c kernelhost/gateway/request.h \
 	kernelhost/gateway/router.c \
 	kernelhost/gateway/sandbox.c kernelhost/gateway/sandbox.h \
 	kernelhost/gateway/sandbox_frames.c kernelhost/gateway/snapshot.c kernelhost/gateway/snapshot.h \
 	kernelhost/gateway/sandbox_list.c \
-	kernelhost/gateway/sandbox_record.c kernelhost/gateway/sandbox_sleep.c \
+	kernelhost/gateway/sandbox_record.c kernelhost/gateway/sandbox_idle.c kernelhost/gateway/sandbox_sleep.c \
 	kernelhost/gateway/sandbox_own.h \
 	kernelhost/gateway/peers.c kernelhost/gateway/peers.h \
 	kernelhost/gateway/peers_noted.c kernelhost/gateway/peers_own.h \

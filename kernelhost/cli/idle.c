@@ -1,42 +1,19 @@
 /* idle: when a sandbox sleeps by itself. */
 #include "kernelhost/cli/cli.h"
 
-#include <errno.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "base/clean.h"
 #include "kernelhost/cli/http.h"
+#include "kernelhost/cli/limits.h"
 #include "kernelhost/cli/print.h"
 #include "kernelhost/cli/size.h"
 #include "protocol/jupyter/jsontree.h"
 
 const struct kh_option kh_options_idle[] = {
-    {"freeze-after", 0, "TIME", "freeze it when it was idle so long; or never"},
-    {"hibernate-after", 0, "TIME", "hibernate it when it was idle so long; or never"},
-    {"keep-awake", 0, NULL, "the same as never for both"},
+    KH_IDLE_OPTIONS,
     {0},
 };
-
-/* The option's value as the API wants it; nothing when it was not given. */
-static int
-put(const struct kh_args *args, const char *option, const char *field, json_t *body,
-    struct kh_error *err)
-{
-    const char *text = kh_args_get(args, option);
-    uint64_t seconds;
-
-    if (kh_args_has(args, "keep-awake") || (text && !strcmp(text, "never"))) {
-        json_object_set_new(body, field, json_null());
-        return 0;
-    }
-    if (!text)
-        return 0;
-    if (kh_time_parse(text, &seconds, err) < 0)
-        return kh_fail_in(err, "option '--%s'", option);
-    json_object_set_new(body, field, json_integer((json_int_t)seconds));
-    return 0;
-}
 
 static const char *
 after(const json_t *ladder, const char *field, char out[KH_SIZE_TEXT])
@@ -58,10 +35,8 @@ kh_cmd_idle(struct kh_cli *cli, const struct kh_args *args, struct kh_error *err
     const json_t *ladder;
     char freeze[KH_SIZE_TEXT], hibernate[KH_SIZE_TEXT];
     bool change;
-    int r = put(args, "freeze-after", "freeze_after", body, err);
+    int r = kh_idle_read(args, body, err);
 
-    if (r == 0)
-        r = put(args, "hibernate-after", "hibernate_after", body, err);
     change = json_object_size(body) > 0;
     if (r == 0)
         r = kh_http_path(args->word[0], change ? "ladder" : NULL, &path, err);

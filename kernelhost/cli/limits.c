@@ -100,3 +100,31 @@ kh_limits_read(const struct kh_args *args, json_t *body, struct kh_error *err)
     }
     return 0;
 }
+
+/* The option's value as the API wants it; nothing when it was not given. */
+static int
+put_time(const struct kh_args *args, const char *option, const char *field,
+         json_t *body, struct kh_error *err)
+{
+    const char *text = kh_args_get(args, option);
+    uint64_t seconds;
+
+    if (kh_args_has(args, "keep-awake") || (text && !strcmp(text, "never"))) {
+        json_object_set_new(body, field, json_null());
+        return 0;
+    }
+    if (!text)
+        return 0;
+    if (kh_time_parse(text, &seconds, err) < 0)
+        return kh_fail_in(err, "option '--%s'", option);
+    json_object_set_new(body, field, json_integer((json_int_t)seconds));
+    return 0;
+}
+
+int
+kh_idle_read(const struct kh_args *args, json_t *body, struct kh_error *err)
+{
+    int r = put_time(args, "freeze-after", "freeze_after", body, err);
+
+    return r < 0 ? r : put_time(args, "hibernate-after", "hibernate_after", body, err);
+}

@@ -1,4 +1,4 @@
-/* limits: the options that say what a new sandbox may use. */
+/* limits: the options that say what a sandbox may use, and when it sleeps. */
 #ifndef KH_CLI_LIMITS_H
 #define KH_CLI_LIMITS_H
 
@@ -18,8 +18,19 @@
 #define KH_LIMIT_OPTIONS                                                               \
     {"image", 'i', "IMAGE", "image to start from (default)"}, KH_RESOURCE_OPTIONS
 
+#define KH_IDLE_OPTIONS                                                                \
+    {"freeze-after", 0, "TIME", "freeze it when it was idle so long; or never"},       \
+        {"hibernate-after", 0, "TIME",                                                 \
+         "hibernate it when it was idle so long; or never"},                           \
+    {                                                                                  \
+        "keep-awake", 0, NULL, "the same as never for both"                            \
+    }
+
 /* Checks those that were given and puts them into BODY as doc/api.md wants
  * them. -EINVAL names the bad one. */
 int kh_limits_read(const struct kh_args *args, json_t *body, struct kh_error *err);
+
+/* The same for KH_IDLE_OPTIONS. */
+int kh_idle_read(const struct kh_args *args, json_t *body, struct kh_error *err);
 
 #endif

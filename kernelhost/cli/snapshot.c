@@ -168,6 +168,8 @@ print_snapshot(const json_t *snapshot)
     add(&table, "sandbox", kh_http_text(snapshot, "sandbox"));
     add(&table, "image", kh_http_text(snapshot, "image"));
     add(&table, "size", size_of(snapshot, "bytes", size));
+    add(&table, "processes",
+        json_is_true(json_object_get(snapshot, "memory")) ? "kept" : "-");
     add(&table, "created", kh_print_time(kh_http_text(snapshot, "created"), created));
     add(&table, "expires", kh_print_time(kh_http_text(snapshot, "expires"), expires));
     add(&table, "memory", size_of(limits, "memory", memory));

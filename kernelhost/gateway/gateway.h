@@ -33,7 +33,7 @@ struct kh_gateway {
     struct kh_config config; /* the operator's */
     struct kh_holding coming; /* see quota.h */
     uint64_t coming_snapshots;
-    const char *public_dir;   /* what clients call our working directory */
+    const char *public_dir; /* what clients call our working directory */
     /* Numbers of requests and processes rise for ever, over restarts of the
      * gateway too (init ignores what it has seen), so they begin at the time. */
     uint64_t last_number;

@@ -39,8 +39,8 @@ struct kh_doze {
     bool busy;              /* kernelhostd was asked something for the ladder */
     bool roused;            /* as it did not answer HELLO */
     bool wanted;            /* something waits for it to be back */
-    uint64_t looked;        /* when its processor time was read last; 0: not */
-    uint64_t cpu_usec;      /* and what it was */
+    uint64_t looked;        /* when its accounts were read last; 0: not */
+    uint64_t cpu_usec, io;  /* and what they were */
     struct kh_buf frames;   /* for init, when it can be reached again */
     char problem[256];      /* why it did not hibernate or wake last; "" */
 };
@@ -75,14 +75,20 @@ void kh_sandbox_link_to(struct kh_sandbox *sandbox);
 /* sandbox_record.c: what can be made of what kernelhostd says, without a link. */
 enum kh_sandbox_phase kh_sandbox_phase_of(const struct kh_broker_reply *record);
 
-/* sandbox_sleep.c: begin and end of struct kh_doze; something is wanted of it now; when
- * to look for idleness next is to be seen again; init has closed the link that was to
- * be closed; a frame that cannot be sent now is kept (-ENOTCONN: it is not asleep);
- * what was kept goes out with the new link. */
+/* sandbox_idle.c: begin and end of struct kh_doze; when to look for idleness next is to
+ * be seen again; what is under way in it, in words, or NULL. */
 void kh_doze_init(struct kh_sandbox *sandbox);
 void kh_doze_release(struct kh_sandbox *sandbox);
-void kh_doze_touch(struct kh_sandbox *sandbox);
 void kh_doze_look(struct kh_sandbox *sandbox);
+const char *kh_doze_occupation(const struct kh_sandbox *sandbox);
+
+/* sandbox_sleep.c: something is wanted of it now; it is to be frozen; init is to close
+ * the link so that it can be saved, with flags of HIBERNATE; init has; a frame that
+ * cannot be sent now is kept (-ENOTCONN: it is not asleep); what was kept goes out with
+ * the new link. */
+void kh_doze_touch(struct kh_sandbox *sandbox);
+void kh_doze_freeze(struct kh_sandbox *sandbox);
+void kh_doze_part(struct kh_sandbox *sandbox, unsigned keep);
 void kh_doze_parted(struct kh_sandbox *sandbox);
 int kh_doze_keep(struct kh_sandbox *sandbox, const struct kh_frame *frame,
                  struct kh_error *err);

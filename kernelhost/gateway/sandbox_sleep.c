@@ -7,9 +7,6 @@
  *                                   closed by init, then kernelhostd saves it
  *     HIBERNATED -> WAKING -> GREETING -> UP  something is wanted of it: frames wait
  *                                   here and go out behind HELLO
- *
- * Idle is who has no request that runs or waits, no process by exec, to whom nothing
- * was sent, and whose processes take less than a hundredth of a processor.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -25,23 +22,6 @@
 
 #define KEPT_MAX (64u * 1024 * 1024)
 
-/* Before it is due, how long processor time is watched at most. */
-#define WATCH_MS 5000u
-
-static void on_timer(void *arg);
-
-struct kh_ladder
-kh_sandbox_ladder(const struct kh_sandbox *sandbox)
-{
-    struct kh_ladder ladder = sandbox->record.ladder;
-
-    if (!ladder.freeze)
-        ladder.freeze = KH_FREEZE_AFTER;
-    if (!ladder.hibernate)
-        ladder.hibernate = KH_HIBERNATE_AFTER;
-    return ladder;
-}
-
 static uint64_t
 now(const struct kh_sandbox *sandbox)
 {
@@ -52,51 +32,6 @@ static bool
 is_frozen(const struct kh_sandbox *sandbox)
 {
     return sandbox->record.state == KH_SANDBOX_FROZEN;
-}
-
-/* What is under way in it, in words; NULL: nothing. */
-static const char *
-occupation(const struct kh_sandbox *sandbox)
-{
-    const struct kh_kernel *kernel;
-
-    if (sandbox->execs)
-        return "a process that exec started runs in it";
-    for (kernel = sandbox->kernels; kernel; kernel = kh_kernel_next(kernel))
-        if (kh_kernel_works(kernel))
-            return "a cell runs in it";
-    return NULL;
-}
-
-/* ---- the ladder ---- */
-
-/* When its next step is due. */
-static uint64_t
-due_at(const struct kh_sandbox *sandbox)
-{
-    struct kh_ladder ladder = kh_sandbox_ladder(sandbox);
-    uint32_t after = is_frozen(sandbox) ? ladder.hibernate : ladder.freeze;
-
-    if (!is_frozen(sandbox) && ladder.hibernate < ladder.freeze)
-        after = ladder.hibernate;
-    return after == KH_LADDER_NEVER ? UINT64_MAX
-                                    : sandbox->doze.active + (uint64_t)after * 1000;
-}
-
-/* Processor time is read some time before, and compared when it is due. */
-void
-kh_doze_look(struct kh_sandbox *sandbox)
-{
-    uint64_t due = due_at(sandbox), at = now(sandbox), wait;
-
-    if (sandbox->phase != KH_PHASE_UP || due == UINT64_MAX) {
-        kh_timer_stop(sandbox->doze.timer);
-        return;
-    }
-    wait = due > at ? due - at : 0;
-    if (!is_frozen(sandbox) && sandbox->doze.looked < sandbox->doze.active)
-        wait -= wait / 2 < WATCH_MS ? wait / 2 : WATCH_MS;
-    kh_timer_start(sandbox->doze.timer, wait ? wait : 1, 0);
 }
 
 static void
@@ -124,8 +59,8 @@ on_frozen(void *arg, const struct kh_broker_reply *reply, int *fd)
         kh_doze_look(sandbox);
 }
 
-static void
-freeze(struct kh_sandbox *sandbox)
+void
+kh_doze_freeze(struct kh_sandbox *sandbox)
 {
     sandbox->doze.busy = true;
     sandbox->doze.wanted = false;
@@ -134,8 +69,8 @@ freeze(struct kh_sandbox *sandbox)
 }
 
 /* Frozen, it could not answer. */
-static void
-part(struct kh_sandbox *sandbox, unsigned keep)
+void
+kh_doze_part(struct kh_sandbox *sandbox, unsigned keep)
 {
     struct kh_frame bye = {.type = KH_INIT_BYE};
 
@@ -146,65 +81,6 @@ part(struct kh_sandbox *sandbox, unsigned keep)
     sandbox->phase = KH_PHASE_PARTING;
     kh_timer_stop(sandbox->doze.timer);
     kh_link_send(sandbox->link, &bye, NULL);
-}
-
-static void
-descend(struct kh_sandbox *sandbox)
-{
-    struct kh_ladder ladder = kh_sandbox_ladder(sandbox);
-
-    if (is_frozen(sandbox) || ladder.hibernate <= ladder.freeze)
-        part(sandbox, 0);
-    else
-        freeze(sandbox);
-}
-
-static void
-on_usage(void *arg, const struct kh_broker_reply *reply, int *fd)
-{
-    struct kh_sandbox *sandbox = arg;
-    struct kh_doze *doze = &sandbox->doze;
-    uint64_t at = now(sandbox), before = doze->looked, cpu = doze->cpu_usec;
-
-    (void)fd;
-    doze->busy = false;
-    if (reply->error.code || sandbox->phase != KH_PHASE_UP)
-        return;
-    doze->looked = at;
-    doze->cpu_usec = reply->usage.cpu_usec;
-    if (before >= doze->active && doze->cpu_usec - cpu > (at - before) * 10)
-        doze->active = at; /* more than a hundredth of the time */
-    else if (before >= doze->active && at >= due_at(sandbox) && !occupation(sandbox)) {
-        descend(sandbox);
-        return;
-    }
-    kh_doze_look(sandbox);
-}
-
-static void
-on_timer(void *arg)
-{
-    struct kh_sandbox *sandbox = arg;
-    struct kh_doze *doze = &sandbox->doze;
-
-    if (sandbox->phase != KH_PHASE_UP || doze->busy)
-        return;
-    if (occupation(sandbox))
-        doze->active = now(sandbox);
-    if (is_frozen(sandbox)) {
-        if (now(sandbox) >= due_at(sandbox))
-            descend(sandbox);
-        else
-            kh_doze_look(sandbox);
-        return;
-    }
-    if (occupation(sandbox)) {
-        kh_doze_look(sandbox);
-        return;
-    }
-    doze->busy = true;
-    kh_broker_call_name(sandbox->gateway->broker, KH_BROKER_STAT, sandbox->record.name,
-                        on_usage, sandbox);
 }
 
 /* ---- waking ---- */
@@ -365,7 +241,7 @@ struct wish {
 static int
 may_sleep(const struct kh_sandbox *sandbox, enum kh_sleep how, struct kh_error *err)
 {
-    const char *why = occupation(sandbox);
+    const char *why = kh_doze_occupation(sandbox);
 
     if (sandbox->phase == KH_PHASE_STOPPED)
         return kh_fail(err, EBUSY,
@@ -408,9 +284,9 @@ sleep_now(struct kh_sandbox *sandbox, enum kh_sleep how, kh_sandbox_fn *fn, void
     if (is_away(sandbox))
         return; /* it is going to sleep already */
     if (how == KH_SLEEP_FREEZE)
-        freeze(sandbox);
+        kh_doze_freeze(sandbox);
     else
-        part(sandbox, keep[how]);
+        kh_doze_part(sandbox, keep[how]);
 }
 
 static void
@@ -446,18 +322,4 @@ const char *
 kh_sandbox_problem(const struct kh_sandbox *sandbox)
 {
     return sandbox->doze.problem[0] ? sandbox->doze.problem : NULL;
-}
-
-void
-kh_doze_init(struct kh_sandbox *sandbox)
-{
-    sandbox->doze.timer = kh_timer_new(sandbox->gateway->loop, on_timer, sandbox);
-    sandbox->doze.active = now(sandbox);
-}
-
-void
-kh_doze_release(struct kh_sandbox *sandbox)
-{
-    kh_timer_close(sandbox->doze.timer);
-    kh_buf_release(&sandbox->doze.frames);
 }

@@ -80,8 +80,9 @@ enum kh_broker_type {
           one behind a '~', and it is not listed */
 
 /* In the arg of HIBERNATE. */
-#define KH_HIBERNATE_KEEP 1u /* it stays, frozen; what was saved is void as it wakes   \
-                              */
+#define KH_HIBERNATE_KEEP                                                              \
+    1u /* it stays, frozen; what was saved is void as it wakes                         \
+        */
 #define KH_HIBERNATE_VOLATILE 2u /* with KEEP: need not survive a power cut */
 
 enum kh_sandbox_state {
@@ -117,6 +118,8 @@ struct kh_usage {
     uint64_t cpu_usec; /* processor time used */
     uint32_t pids;
     uint32_t oom_kills; /* processes the memory limit killed */
+    uint64_t io;        /* STAT only: bytes its processes have read and written; it may
+                           fall as they end */
 };
 
 /* What a sandbox has used since it was made, all its starts together: rising sums, but

@@ -284,6 +284,8 @@ serve_stat(struct kh_broker *broker, const struct kh_broker_request *q,
     if (!box)
         return -ENOENT;
     kh_broker_describe(broker, box, reply);
+    if (box->phase == KH_BOX_RUNNING && !box->frozen)
+        reply->usage.io = kh_cgroup_io(broker->host->groups, box->id);
     return 0;
 }
 

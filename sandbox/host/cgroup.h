@@ -97,6 +97,10 @@ void kh_cgroup_clear_aside(struct kh_cgroups *groups);
 void kh_cgroup_usage(struct kh_cgroups *groups, const char *id,
                      struct kh_usage *ret_usage);
 
+/* Bytes that its processes have read and written by now (/proc/PID/io, rchar and wchar;
+ * of the first thousand): a sum that rises while somebody does so, and may fall. */
+uint64_t kh_cgroup_io(struct kh_cgroups *groups, const char *id);
+
 /* A number that no other group has until the machine is started again, not even a
  * later one of the same ID; 0 when there is none. */
 uint64_t kh_cgroup_number(struct kh_cgroups *groups, const char *id);

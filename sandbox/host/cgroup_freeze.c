@@ -14,6 +14,8 @@
 #include "base/mem.h"
 #include "sandbox/host/cgroup_own.h"
 
+#define IO_PROCESSES 1000
+
 /* What the "frozen" line of cgroup.events says; -1: it cannot be read. */
 static int
 read_frozen(int events)
@@ -118,6 +120,31 @@ kh_cgroup_list(struct kh_cgroups *groups, const char *id, pid_t **ret_pids,
     *ret_pids = pids;
     *ret_count = count;
     return 0;
+}
+
+/* The kernel tells it by process; what ended is counted by the process that reaped it.
+ */
+uint64_t
+kh_cgroup_io(struct kh_cgroups *groups, const char *id)
+{
+    AUTO_FREE pid_t *pids = NULL;
+    unsigned long long got, put;
+    uint64_t sum = 0;
+    size_t count = 0, i;
+
+    if (kh_cgroup_list(groups, id, &pids, &count, NULL) < 0)
+        return 0;
+    for (i = 0; i < count && i < IO_PROCESSES; i++) {
+        AUTO_FREE char *text = NULL;
+        char path[32];
+
+        snprintf(path, sizeof(path), "/proc/%d/io", (int)pids[i]);
+        if (kh_fd_read_file(AT_FDCWD, path, KH_CGROUP_FILE_MAX, &text, NULL, NULL) ==
+                0 &&
+            sscanf(text, "rchar: %llu wchar: %llu", &got, &put) == 2)
+            sum += got + put;
+    }
+    return sum;
 }
 
 /* On v2 the parent holds no processes itself, so there is a group for them. */

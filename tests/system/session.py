@@ -7,6 +7,7 @@ by "everything is still there".
 
 import json
 
+from api import Connection, call
 from tap import equal, ok
 
 BEGIN = """
@@ -81,10 +82,35 @@ def run(host, name, code, *args):
     return host.cli("run", name, *args, "-c", code).stdout
 
 
+def kernel_ids(host, name):
+    return [k["id"] for k in call(host, "GET", f"/v1/sandboxes/{name}/kernels")[1]["kernels"]]
+
+
+def run_in(host, name, kernel, code):
+    """In the kernel of that id; returns what it printed."""
+    connection = Connection(host.state / "run/api.sock")
+    try:
+        connection.request("POST", f"/v1/sandboxes/{name}/run",
+                           json.dumps({"code": code, "kernel": kernel}))
+        lines = [json.loads(line) for line in connection.getresponse()]
+        return "".join(line["content"]["text"] for line in lines
+                       if line["header"]["msg_type"] == "stream")
+    finally:
+        connection.close()
+
+
+def others(host, name):
+    """What the second kernel's variable is, in each kernel."""
+    return sorted(run_in(host, name, kernel, "print(globals().get('other'))").strip()
+                  for kernel in kernel_ids(host, name))
+
+
 def begin(host, name):
     """Makes the session; returns what it looks like."""
     host.cli("create", name)
     equal(run(host, name, BEGIN).strip(), "'first half, '", f"{name}: a session begins")
+    second = call(host, "POST", f"/v1/sandboxes/{name}/kernels", {})[1]["id"]
+    run_in(host, name, second, "other = 'of the second kernel'")
     host.cli("exec", name, "--", "sh", "-c", "echo memory > /dev/shm/note")
     return look(host, name)
 
@@ -92,6 +118,7 @@ def begin(host, name):
 def look(host, name):
     """What it looks like now, without the count of looks."""
     seen = json.loads(run(host, name, LOOK))
+    seen["others"] = others(host, name)
     return seen.pop("count"), seen
 
 

@@ -44,7 +44,8 @@ def objects(host):
           "ls --json lists them")
     shown = host.json("show", "mybox")
     equal(sorted(shown), sorted(["name", "id", "state", "image", "created", "started",
-                                 "limits", "usage", "kernels"]),
+                                 "limits", "usage", "kernels", "ladder",
+                                 "saved"]),
           "show --json has all the fields")
     text = host.cli("show", "mybox").stdout
     ok("mybox" in text and "running" in text and shown["id"] in text,

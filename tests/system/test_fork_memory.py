@@ -28,16 +28,8 @@ print(len(frame), frame.a[5000:].sum(), open("/workspace/half").read(),
 """
 
 
-def kernel_ids(host, name):
-    return {k["id"] for k in call(host, "GET", f"/v1/sandboxes/{name}/kernels")[1]["kernels"]}
-
-
 def forked(host):
     looks, first = session.begin(host, "old")
-    second = call(host, "POST", "/v1/sandboxes/old/kernels", {})[1]["id"]
-    client = host.client("old", "--kernel", second)
-    client.execute_interactive("other = 'second kernel'", timeout=30)
-    client.stop_channels()
     session.run(host, "old", "import secrets, ssl, tempfile; ssl.RAND_bytes(8); random.random()")
     names = [f"new{i}" for i in range(4)]
     printed = host.cli("fork", "old", *names).stdout.split()
@@ -51,7 +43,7 @@ def forked(host):
         seen[name] = json.loads(session.run(host, name, DRAW))
     draws = [x for row in seen.values() for x in row]
     equal(len(set(draws)), len(draws), "random numbers, UUIDs, keys and names of files differ")
-    ids = [i for n in ["old", *names] for i in kernel_ids(host, n)]
+    ids = [i for n in ["old", *names] for i in session.kernel_ids(host, n)]
     ok(len(ids) == 10 and len(set(ids)) == 10, "each has two kernels of its own")
     equal([host.cli("exec", n, "--", "cat", "/etc/hostname").stdout.strip() for n in names],
           names, "and a host name")

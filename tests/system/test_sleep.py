@@ -161,15 +161,6 @@ def restarts(host):
     session.moves(host, "den", "in the end")
 
 
-def second_kernel(host):
-    host.cli("create", "two")
-    kernels = [host.client("two"), None]
-    kernels[0].execute_interactive("a = 'one'")
-    api = host.cli("exec", "two", "--", "true")
-    equal(api.returncode, 0, "a sandbox with a kernel")
-    kernels[0].stop_channels()
-
-
 def refused(host):
     host.cli("create", "busy")
     talk = Talk(host.client("busy"))
@@ -207,6 +198,18 @@ def refused(host):
     host.cli("rm", "busy")
 
 
+READS = """
+import time
+open("/workspace/read", "wb").write(bytes(1 << 20))
+go = True
+def read():
+    while go:
+        open("/workspace/read", "rb").read()
+        time.sleep(0.3)
+threading.Thread(target=read).start()
+"""
+
+
 def ladder(host):
     host.cli("create", "lazy")
     session.run(host, "lazy", "x = 1")
@@ -230,6 +233,10 @@ def ladder(host):
     time.sleep(3)
     equal(states(host)["lazy"], "running", "who works is not idle")
     session.run(host, "lazy", "go = False")
+    session.run(host, "lazy", READS)
+    time.sleep(3)
+    equal(states(host)["lazy"], "running", "who reads and writes is not idle")
+    session.run(host, "lazy", "go = False")
     host.cli("idle", "lazy", "--keep-awake")
     time.sleep(3)
     equal(states(host)["lazy"], "running", "who is kept awake does not sleep")
@@ -240,14 +247,22 @@ def ladder(host):
     equal(host.json("idle", "lazy"), {"freeze_after": None, "hibernate_after": None},
           "the ladder outlives the host")
     host.cli("rm", "lazy")
+    host.cli("create", "bare", "--freeze-after", "1s", "--hibernate-after", "never")
+    equal(host.json("idle", "bare"), {"freeze_after": 1, "hibernate_after": None},
+          "create takes the ladder along")
+    host.kill_gateway()
+    until = time.monotonic() + 15
+    while states(host)["bare"] != "frozen" and time.monotonic() < until:
+        time.sleep(0.2)
+    equal(states(host)["bare"], "frozen", "without a kernel, after a new gateway, it freezes")
+    host.cli("rm", "bare")
 
 
 def main():
     with Host() as host:
-        for part in (frozen, hibernated, connected, restarts, second_kernel, refused,
-                     ladder):
+        for part in (frozen, hibernated, connected, restarts, refused, ladder):
             part(host)
-        host.cli("rm", "den", "two")
+        host.cli("rm", "den")
         ok(settled(host, {}), "nothing is left over")
         equal(os.listdir(host.state / "memory"), [], "no memory is left over")
     done()
