@@ -25,7 +25,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parent / "sandbox"),
 
 from interpreters import image_root  # noqa: E402
 from kernels import (  # noqa: E402
-    PROGRAMS, Ipykernel, Kernelhost, Null, Pool, pss, settle,
+    PROGRAMS, Ipykernel, Kernelhost, Null, Pool, memory as memory_of, settle,
 )
 
 DISPLAYS = ("from IPython.display import display\n"
@@ -164,17 +164,19 @@ def together(bench, kernels):
 
 
 def memory(bench, kernel, files):
-    """PSS a kernel with its init: before and after the first cell."""
-    for name, code in (("pss_idle", None), ("pss_cell", "1+1")):
+    """What a kernel takes with its init: before and after the first cell."""
+    for name, code in (("idle", None), ("cell", "1+1")):
         for path in files:
             call("client", "roundtrip", 1, code or "", path) if code else None
         if code is None and kernel.name == "ipykernel":
             for path in files:  # until they are there
                 call("client", "silent", 1, "", path)
         settle(kernel)
-        text = "PSS, idle" if code is None else "PSS after first cells"
-        bench.add(name, f"{text} ({bench.kernels} kernels)", kernel.name,
-                  [pss(pids) / 2**20 for pids in kernel.pids()], "MB")
+        text = "idle" if code is None else "after first cells"
+        for what, word in (("Pss", "PSS"), ("Private", "private memory")):
+            bench.add(f"{what.lower()}_{name}", f"{word}, {text} ({bench.kernels} "
+                      "kernels)", kernel.name,
+                      [memory_of(pids, what) / 2**20 for pids in kernel.pids()], "MB")
 
 
 def launches(bench, ipykernel):

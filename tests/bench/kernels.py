@@ -149,12 +149,14 @@ class Kernelhost:
         return api.kernel_of(self.host, name)
 
 
-def pss(pids):
-    """Bytes of memory of the processes, shared pages by their share."""
+def memory(pids, what):
+    """Bytes of memory of the processes: "Pss", shared pages by their share, or
+    "Private", those that nobody else has."""
     total = 0
     for pid in pids:
         text = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()
-        total += int(re.search(r"^Pss: +(\d+) kB", text, re.M)[1]) * 1024
+        found = re.findall(rf"^{what}(?:_Clean|_Dirty)?: +(\d+) kB", text, re.M)
+        total += sum(map(int, found)) * 1024
     return total
 
 

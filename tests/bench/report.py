@@ -26,8 +26,10 @@ PLOTS = [
       ("burst_spare", "100 at once\nfrom spares"),
       ("burst_zygote", "100 at once from\nthe zygote"), ("restart", "restart, 1+1")],
      True),
-    ("memory", "Memory of a kernel (PSS)", "MB",
-     [("pss_idle", "idle"), ("pss_cell", "after a cell")], False),
+    ("memory", "Memory of a kernel", "MB",
+     [("pss_idle", "PSS, idle"), ("pss_cell", "PSS,\nafter a cell"),
+      ("private_idle", "private,\nidle"), ("private_cell", "private,\nafter a cell")],
+     False),
 ]
 
 
