@@ -123,7 +123,7 @@ add(struct kh_host *host, const struct kh_snapshot_record *record)
 static void
 load_one(struct kh_host *host, const char *id)
 {
-    struct kh_snapshot_record record;
+    struct kh_snapshot_record record = {.expires = 0};
     struct kh_error err = {0};
     int r = read_record(&host->store, id, &record, &err);
 
