@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/fault.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -216,6 +217,8 @@ copy_disk(const struct kh_snapshot *snapshot, bool frozen)
     const struct kh_host *host = snapshot->host;
     int r = hold_lock(&host->store);
 
+    if (r == 0)
+        r = kh_fault("snapshot-copying", NULL);
     if (r == 0 && frozen)
         r = kh_cgroup_await_frozen(host->groups, snapshot->box, KH_SNAPSHOT_FREEZE_MS,
                                    NULL);
@@ -262,7 +265,7 @@ static int
 conclude(struct kh_snapshot *snapshot, int status, struct kh_error *err)
 {
     struct kh_disk *disk = snapshot->host->store.disk;
-    int r = status ? explain(status, err) : 0;
+    int r = status ? explain(status, err) : kh_fault("snapshot-copied", err);
 
     if (r == 0 && snapshot->record.flags & KH_SNAPSHOT_MEMORY)
         r = copy_memory(snapshot, err);
@@ -290,6 +293,7 @@ copied(struct kh_process *process, int status)
         kh_snapshots_forget(&host->snapshots, snapshot);
         return;
     }
+    (void)kh_fault("snapshot-recorded", NULL);
     snapshot->taking = false;
     kh_snapshots_set_clock(&host->snapshots);
     kh_log(KH_LOG_INFO, "snapshot taken name=%s sandbox=%s id=%s",
@@ -340,6 +344,30 @@ describe(const struct kh_box *box, const struct kh_snapshot_record *wish)
     return record;
 }
 
+/* Leaves nothing on failure. */
+static int
+begin(struct kh_snapshot *snapshot, struct kh_box *box, struct kh_error *err)
+{
+    int r;
+
+    if (mkdirat(snapshot->host->store.snapshots, snapshot->id, 0700) < 0)
+        return kh_fail_errno(err, "cannot make a directory for snapshot '%s'",
+                             snapshot->record.name);
+    r = kh_fault("snapshot-begun", err);
+    if (r == 0)
+        r = hold_still(box, snapshot, err);
+    if (r == 0) {
+        r = kh_fault("snapshot-frozen", err);
+        if (r == 0)
+            r = start_child(snapshot, box->phase == KH_BOX_RUNNING, err);
+        if (r < 0)
+            let_go(snapshot);
+    }
+    if (r < 0)
+        discard(snapshot);
+    return r;
+}
+
 int
 kh_snapshot_take(struct kh_box *box, const struct kh_snapshot_record *wish,
                  void (*taken)(void *owner, struct kh_snapshot *snapshot,
@@ -359,19 +387,7 @@ kh_snapshot_take(struct kh_box *box, const struct kh_snapshot_record *wish,
     snapshot->taken = taken;
     snapshot->owner = owner;
     memcpy(snapshot->box, box->id, sizeof(snapshot->box));
-    if (mkdirat(host->store.snapshots, snapshot->id, 0700) < 0)
-        r = kh_fail_errno(err, "cannot make a directory for snapshot '%s'",
-                          record.name);
-    if (r == 0) {
-        r = hold_still(box, snapshot, err);
-        if (r == 0) {
-            r = start_child(snapshot, box->phase == KH_BOX_RUNNING, err);
-            if (r < 0)
-                let_go(snapshot);
-        }
-        if (r < 0)
-            discard(snapshot);
-    }
+    r = begin(snapshot, box, err);
     if (r < 0)
         kh_snapshots_forget(&host->snapshots, snapshot);
     return r;
@@ -391,6 +407,7 @@ kh_snapshot_remove(struct kh_snapshot *snapshot, struct kh_error *err)
         return dir;
     if ((unlinkat(dir, "record", 0) < 0 && errno != ENOENT) || fsync(dir) < 0)
         return kh_fail_errno(err, "cannot remove snapshot '%s'", snapshot->record.name);
+    (void)kh_fault("snapshot-removed", NULL);
     discard(snapshot);
     kh_log(KH_LOG_INFO, "snapshot removed name=%s", snapshot->record.name);
     kh_snapshots_forget(&host->snapshots, snapshot);

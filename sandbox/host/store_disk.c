@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/fault.h"
 #include "base/fd.h"
 #include "base/mem.h"
 #include "sandbox/host/store_own.h"
@@ -109,6 +110,8 @@ kh_store_prepare_from(struct kh_store *store, const uint8_t id[KH_ID_SIZE],
         r = kh_fail_errno(err, "cannot make the directory of sandbox '%s'", name);
     if (r == 0) {
         r = kh_disk_copy(store->disk, from, text, false, err);
+        if (r == 0)
+            r = kh_fault("snapshot-cloned", err);
         if (r == 0)
             disk = kh_disk_get(store->disk, text, err);
         if (r == 0)

@@ -2,10 +2,11 @@
 """kernelhostd is killed while it takes snapshots and forks, and finds damaged records:
 what was acknowledged is there and whole, and nothing is left over."""
 
+import re
 import subprocess
 import time
 
-from host import Host
+from host import SRCDIR, Host
 from snapshots import disks, each, run, snapshots
 from tap import done, equal, note, ok
 
@@ -55,6 +56,65 @@ def killed(host, rounds=30):
     note(f"acknowledged: {len(acknowledged)}")
 
 
+class Faulty(Host):
+    fault = ""
+
+    @property
+    def env(self):
+        return {**super().env, "KH_FAULT": self.fault}
+
+
+POINTS = sorted({
+    name for path in (SRCDIR / "sandbox").glob("host/*.c")
+    for name in re.findall(r'kh_fault\("(snapshot-[a-z-]+)"', path.read_text())})
+
+
+def leads_there(host, point, number):
+    """Does what comes to the point. Returns what the command said."""
+    if point == "snapshot-removed":
+        return host.cli("snapshot", "rm", "old", check=False)
+    if point == "snapshot-cloned":
+        return host.cli("create", f"of-{number}", "--from", "old", check=False)
+    return host.cli("snapshot", "box", f"new-{number}", check=False)
+
+
+def faults(host):
+    """At every named point: kernelhostd dies, or something fails."""
+    host.cli("create", "box")
+    run(host, "box", "kept = 'variable'")
+    host.cli("snapshot", "box", "old")
+    ok(len(POINTS) >= 7, f"{len(POINTS)} points: {' '.join(POINTS)}")
+    cases = [(p, f) for p in POINTS for f in ("kill", "ENOSPC", "EIO", "EMFILE")
+             # What follows those cannot fail.
+             if f == "kill" or p not in ("snapshot-recorded", "snapshot-removed")]
+    for number, (point, fault) in enumerate(cases):
+        host.kill()
+        host.fault = f"{point}={fault}"
+        host.start()
+        got = leads_there(host, point, number)
+        status = got.returncode
+        # The fault of a child ends the child.
+        died = fault == "kill" and point != "snapshot-copying"
+        ok(status != 0 and (died or got.stderr.count("\n") == 1),
+           f"{point} {fault}: {status} {got.stderr.strip()[:200]}")
+        if fault == "ENOSPC":
+            ok("full" in got.stderr or "space" in got.stderr, f"{point}: it says why")
+        if died:
+            host.process.wait(10)
+        host.kill()
+        host.fault = ""
+        host.start()
+        want = {s["id"] for s in host.json("snapshot", "ls") + host.json("ls")}
+        equal(set(disks(host)), want, f"{point} {fault}: nothing is left over")
+        whole = point == "snapshot-recorded"
+        equal(f"new-{number}" in snapshots(host), whole,
+              f"{point} {fault}: it is {'whole' if whole else 'not there'}")
+        equal(host.json("show", "box")["state"], "running", "the sandbox goes on")
+        equal(run(host, "box", "print(kept)"), "variable\n", "as it was")
+        if "old" not in snapshots(host):
+            host.cli("snapshot", "box", "old")
+
+
 def damaged(host):
     host.cli("create", "box")
     run(host, "box", "open('/workspace/x', 'w').write('kept')")
@@ -79,6 +139,6 @@ def damaged(host):
           "and whole")
 
 
-with Host() as private:
-    each(private, killed, damaged)
+with Faulty() as private:
+    each(private, killed, faults, damaged)
 done()
