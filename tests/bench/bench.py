@@ -27,6 +27,7 @@ from interpreters import image_root  # noqa: E402
 from kernels import (  # noqa: E402
     PROGRAMS, Ipykernel, Kernelhost, Null, Pool, memory as memory_of, settle,
 )
+from sleeps import sleeps  # noqa: E402
 
 DISPLAYS = ("from IPython.display import display\n"
             "for n in range(1000): display({'text/plain': str(n)}, raw=True)")
@@ -246,6 +247,20 @@ def beginnings(bench, ipykernel):
                     restarts(bench, host)
 
 
+def standing_still(bench, ipykernel):
+    """Sleep, wake, snapshots and forks."""
+    if not any(map(bench.wanted, ("frozen", "wake", "hibernate", "fork", "snapshot"))):
+        return
+
+    def launched(code):
+        path = ipykernel.connection_file("again")
+        return milliseconds(call("client", "launch", bench.count(7, 2), code, path,
+                                 *ipykernel.command(path)))
+
+    with Pool("sleeps", 0) as host:
+        sleeps(bench, host, launched)
+
+
 def machine():
     """What it ran on."""
     info = pathlib.Path("/proc/cpuinfo").read_text()
@@ -274,6 +289,7 @@ def main():
         cells(bench, kernels)
         together(bench, kernels)
     beginnings(bench, ipykernel)
+    standing_still(bench, ipykernel)
     facts["load_after"] = os.getloadavg()[0]
     result = {"machine": facts, "quick": bench.options.quick, "figures": bench.results}
     if bench.options.out:

@@ -33,8 +33,13 @@ class Sandbox(threading.Thread):
     def cli(self, *args, timeout=120):
         try:
             return subprocess.run(
-                [PREFIX / "bin/kernelhost", *args], env=self.host.env, timeout=timeout,
-                stdin=subprocess.DEVNULL, capture_output=True, text=True)
+                [PREFIX / "bin/kernelhost", *args],
+                env=self.host.env,
+                timeout=timeout,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+            )
         except subprocess.TimeoutExpired:
             self.wrong.append(f"{args}: no answer in {timeout} s")
             return subprocess.CompletedProcess(args, 99, "", "timeout")
@@ -44,8 +49,9 @@ class Sandbox(threading.Thread):
         if got.returncode == 0:
             value = got.stdout.strip()
             if not value.isdigit() or not self.low < int(value) <= self.high + 1:
-                self.wrong.append(f"{self.name_}: counted {value!r} after "
-                                  f"{self.low}..{self.high}")
+                self.wrong.append(
+                    f"{self.name_}: counted {value!r} after {self.low}..{self.high}"
+                )
                 return
             self.low = self.high = int(value)
         else:
@@ -56,8 +62,9 @@ class Sandbox(threading.Thread):
     def write(self):
         self.fresh += 1
         line = str(self.fresh)
-        got = self.cli("exec", self.name_, "--", "sh", "-c",
-                       f"echo {line} >> /workspace/log")
+        got = self.cli(
+            "exec", self.name_, "--", "sh", "-c", f"echo {line} >> /workspace/log"
+        )
         if got.returncode == 0:
             self.lines.append(line)
         else:
@@ -86,8 +93,10 @@ class Sandbox(threading.Thread):
         self.count()
         got = self.cli("run", self.name_, "-c", "print(n)")
         if got.stdout.strip() != str(self.low) or self.low != self.high:
-            self.wrong.append(f"{self.name_}: n is {got.stdout!r} {got.stderr!r}, not "
-                              f"{self.low}..{self.high}")
+            self.wrong.append(
+                f"{self.name_}: n is {got.stdout!r} {got.stderr!r}, not "
+                f"{self.low}..{self.high}"
+            )
         got = self.cli("exec", self.name_, "--", "cat", "/workspace/log")
         found = got.stdout.split()
         if [x for x in found if x not in self.doubtful] != self.lines:

@@ -41,7 +41,7 @@ while True:
     open("/workspace/beat", "w").write(str(n))
     time.sleep(0.02)
 '''])
-web = subprocess.Popen([sys.executable, "-m", "http.server", "8000", "-d", "/workspace"],
+web = subprocess.Popen([sys.executable, "-m", "http.server", "8000"], cwd="/workspace",
                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 left, right = socket.socketpair()
 left.send(b"in the socket")
@@ -83,26 +83,37 @@ def run(host, name, code, *args):
 
 
 def kernel_ids(host, name):
-    return [k["id"] for k in call(host, "GET", f"/v1/sandboxes/{name}/kernels")[1]["kernels"]]
+    return [
+        k["id"]
+        for k in call(host, "GET", f"/v1/sandboxes/{name}/kernels")[1]["kernels"]
+    ]
 
 
 def run_in(host, name, kernel, code):
     """In the kernel of that id; returns what it printed."""
     connection = Connection(host.state / "run/api.sock")
     try:
-        connection.request("POST", f"/v1/sandboxes/{name}/run",
-                           json.dumps({"code": code, "kernel": kernel}))
+        connection.request(
+            "POST",
+            f"/v1/sandboxes/{name}/run",
+            json.dumps({"code": code, "kernel": kernel}),
+        )
         lines = [json.loads(line) for line in connection.getresponse()]
-        return "".join(line["content"]["text"] for line in lines
-                       if line["header"]["msg_type"] == "stream")
+        return "".join(
+            line["content"]["text"]
+            for line in lines
+            if line["header"]["msg_type"] == "stream"
+        )
     finally:
         connection.close()
 
 
 def others(host, name):
     """What the second kernel's variable is, in each kernel."""
-    return sorted(run_in(host, name, kernel, "print(globals().get('other'))").strip()
-                  for kernel in kernel_ids(host, name))
+    return sorted(
+        run_in(host, name, kernel, "print(globals().get('other'))").strip()
+        for kernel in kernel_ids(host, name)
+    )
 
 
 def begin(host, name):
@@ -123,5 +134,7 @@ def look(host, name):
 
 
 def moves(host, name, text):
-    ok(run(host, name, MOVES).strip() == "True",
-       f"{text}: thread, task and child go on")
+    ok(
+        run(host, name, MOVES).strip() == "True",
+        f"{text}: thread, task and child go on",
+    )

@@ -15,14 +15,27 @@ def main():
     with Host(wait=False) as host:
         boxes, times = chaos.storm(host, KILLS)
         for box in boxes:
-            equal(box.wrong, [], f"{box.name_}: {box.done} things done, {box.unsure} of "
-                  "them cut off: nothing lost, nothing twice")
+            equal(
+                box.wrong,
+                [],
+                f"{box.name_}: {box.done} things done, {box.unsure} of "
+                "them cut off: nothing lost, nothing twice",
+            )
             if box.wrong:
-                note("\n".join([line for line in host.log_text().splitlines() if
-                                box.name_ in line or " error " in line][-60:]))
+                note(
+                    "\n".join(
+                        [
+                            line
+                            for line in host.log_text().splitlines()
+                            if box.name_ in line or " error " in line
+                        ][-60:]
+                    )
+                )
         times.sort()
-        note(f"recovery: median {times[len(times) // 2] * 1e3:.0f} ms, "
-             f"most {times[-1] * 1e3:.0f} ms")
+        note(
+            f"recovery: median {times[len(times) // 2] * 1e3:.0f} ms, "
+            f"most {times[-1] * 1e3:.0f} ms"
+        )
         ok(sum(box.done for box in boxes) > 2 * KILLS, "much was done meanwhile")
         equal(chaos.strangers(host), 0, "no processes but those of sandboxes")
         host.cli("rm", *(box.name_ for box in boxes))

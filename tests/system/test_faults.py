@@ -11,10 +11,14 @@ from outlive import settled, states
 from tap import done, equal, note, ok
 
 CODE = "n = globals().get('n', 0) + 1; n"
-POINTS = sorted({
-    name for path in (SRCDIR / "sandbox").glob("host/*.c")
-    for name in re.findall(r'kh_fault\("([a-z-]+)"', path.read_text())
-    if not name.startswith("snapshot")})  # test_snapshot_kill.py comes to those
+POINTS = sorted(
+    {
+        name
+        for path in (SRCDIR / "sandbox").glob("host/*.c")
+        for name in re.findall(r'kh_fault\("([a-z-]+)"', path.read_text())
+        if not name.startswith("snapshot")
+    }
+)  # test_snapshot_kill.py comes to those
 ERRORS = ("ENOSPC", "EIO", "EMFILE")
 
 
@@ -67,18 +71,25 @@ def failed(host, point, error, counted):
     host.stop_softly()
     begin(host, f"{point}={error}")
     got = leads_there(host, point, lambda *a: host.cli(*a, check=False, timeout=60))
-    ok(got.returncode not in (0, 99) and got.stderr.startswith("kernelhost: "),
-       f"{point} {error}: {got.stderr.strip()[:150]}")
+    ok(
+        got.returncode not in (0, 99) and got.stderr.startswith("kernelhost: "),
+        f"{point} {error}: {got.stderr.strip()[:150]}",
+    )
     want = ("hibernated",) if point.startswith("wake") else ("frozen", "running")
     ok(states(host)["box"] in want, f"{point} {error}: it is {states(host)['box']}")
     if not point.startswith("wake"):
         equal(count(host, "box"), counted + 1, f"{point} {error}: it goes on")
         counted += 1
     shown = host.json("show", "box")
-    ok(shown.get("problem") or not point.startswith("wake"), f"problem: {shown.get('problem')}")
+    ok(
+        shown.get("problem") or not point.startswith("wake"),
+        f"problem: {shown.get('problem')}",
+    )
     host.kill()
     begin(host, "")
-    equal(count(host, "box"), counted + 1, f"{point} {error}: without the cause it works")
+    equal(
+        count(host, "box"), counted + 1, f"{point} {error}: without the cause it works"
+    )
     return counted + 1
 
 

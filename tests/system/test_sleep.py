@@ -25,40 +25,67 @@ def mounts(host, name):
 
 
 def posture(host, name):
-    keys = ("Uid", "Gid", "Groups", "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb",
-            "NoNewPrivs", "Seccomp", "Threads")
+    keys = (
+        "Uid",
+        "Gid",
+        "Groups",
+        "CapInh",
+        "CapPrm",
+        "CapEff",
+        "CapBnd",
+        "CapAmb",
+        "NoNewPrivs",
+        "Seccomp",
+        "Threads",
+    )
     text = host.cli("exec", name, "--", "cat", "/proc/1/status").stdout
-    return {k: v for k, _, v in (line.partition(":\t") for line in text.splitlines())
-            if k in keys}
+    return {
+        k: v
+        for k, _, v in (line.partition(":\t") for line in text.splitlines())
+        if k in keys
+    }
 
 
-SYSCTLS = ("user/max_user_namespaces", "user/max_inotify_instances",
-           "user/max_inotify_watches")
+SYSCTLS = (
+    "user/max_user_namespaces",
+    "user/max_inotify_instances",
+    "user/max_inotify_watches",
+)
 
 
 def sysctls(host, name):
-    return [host.cli("exec", name, "--", "cat", f"/proc/sys/{s}").stdout for s in SYSCTLS]
+    return [
+        host.cli("exec", name, "--", "cat", f"/proc/sys/{s}").stdout for s in SYSCTLS
+    ]
 
 
 def surroundings(host, name):
     """Everything that CRIU drops, or could."""
     return {
-        "mounts": mounts(host, name), "init": posture(host, name),
+        "mounts": mounts(host, name),
+        "init": posture(host, name),
         "sysctls": sysctls(host, name),
         "cgroup": host.cli("exec", name, "--", "cat", "/proc/self/cgroup").stdout,
         "lo": host.cli("exec", name, "--", "cat", "/proc/net/dev").stdout.count("\n"),
         "meminfo": host.cli("exec", name, "--", "cat", "/proc/meminfo").stdout,
         "dev": host.cli("exec", name, "--", "ls", "/dev", "/dev/pts").stdout,
-        "unshare": host.cli("exec", name, "--", "unshare", "-U", "true",
-                            check=False).returncode,
+        "unshare": host.cli(
+            "exec", name, "--", "unshare", "-U", "true", check=False
+        ).returncode,
     }
 
 
 def frozen(host):
     host.cli("create", "ice")
     session.run(host, "ice", "x = 20")
-    host.cli("exec", "ice", "--", "sh", "-c", "(while :; do date +%N > /workspace/t; "
-             "sleep 0.01; done) >/dev/null 2>&1 &")
+    host.cli(
+        "exec",
+        "ice",
+        "--",
+        "sh",
+        "-c",
+        "(while :; do date +%N > /workspace/t; sleep 0.01; done) >/dev/null 2>&1 &",
+    )
     host.cli("sleep", "--frozen", "ice")
     equal(states(host)["ice"], "frozen", "a frozen sandbox is called that")
     path = host.upper("ice") / "workspace/t"
@@ -68,15 +95,20 @@ def frozen(host):
     equal(session.run(host, "ice", "x + 22"), "42\n", "a cell wakes it and is answered")
     equal(states(host)["ice"], "running", "then it runs")
     host.cli("sleep", "--frozen", "ice")
-    equal(host.cli("exec", "ice", "--", "echo", "hi").stdout, "hi\n", "so does a command")
+    equal(
+        host.cli("exec", "ice", "--", "echo", "hi").stdout, "hi\n", "so does a command"
+    )
     host.cli("sleep", "--frozen", "ice")
     host.kill_gateway()
     equal(session.run(host, "ice", "x + 1"), "21\n", "also when the gateway was killed")
     host.cli("sleep", "--frozen", "ice")
     host.kill()
     host.start()
-    equal(states(host)["ice"] in ("frozen", "running"), True,
-          "a killed kernelhostd finds it")
+    equal(
+        states(host)["ice"] in ("frozen", "running"),
+        True,
+        "a killed kernelhostd finds it",
+    )
     equal(session.run(host, "ice", "x + 2"), "22\n", "and it wakes")
     host.cli("sleep", "--frozen", "ice")
     host.cli("stop", "ice")
@@ -94,7 +126,10 @@ def hibernated(host):
     equal(states(host)["den"], "hibernated", "a hibernated sandbox is called that")
     ok(not firsts() and not groups(host), "it has no process and no cgroup")
     shown = host.json("show", "den")
-    ok(shown["saved"] > 10 << 20, f"its memory is {shown['saved'] >> 20} MiB on the disk")
+    ok(
+        shown["saved"] > 10 << 20,
+        f"its memory is {shown['saved'] >> 20} MiB on the disk",
+    )
     looks, seen = session.look(host, "den")
     equal((looks, seen), (2, first), "woken by a cell, everything is as it was")
     ok(set(firsts()) != set(before), "in other processes")
@@ -111,11 +146,15 @@ def hibernated(host):
         times.append(time.monotonic() - begun)
         same = same and got == (3 + i, first)
     equal(same, True, f"{CYCLES} times to sleep and back: every byte is the same")
-    note(f"first answer after waking, median {sorted(times)[len(times) // 2] * 1e3:.0f} ms")
+    median = sorted(times)[len(times) // 2] * 1e3
+    note(f"first answer after waking, median {median:.0f} ms")
     session.moves(host, "den", "after that")
     session.run(host, "den", "half.write('second half'); half.flush()")
-    equal(session.run(host, "den", "open('/workspace/half').read()"),
-          "'first half, second half'\n", "the open file is written on")
+    equal(
+        session.run(host, "den", "open('/workspace/half').read()"),
+        "'first half, second half'\n",
+        "the open file is written on",
+    )
     equal(sysctls(host, "den"), outside["sysctls"], "the limits inside are still there")
 
 
@@ -128,8 +167,10 @@ def connected(host):
         until = time.monotonic() + 30
         while not (cell.idle and cell.message) and time.monotonic() < until:
             talk.take(0.2)
-        ok(cell.idle and cell.message and cell.message["content"]["status"] == "ok",
-           "a connected client's cell is answered")
+        ok(
+            cell.idle and cell.message and cell.message["content"]["status"] == "ok",
+            "a connected client's cell is answered",
+        )
         ok("awake" in cell.text, cell.text.strip())
     talk.client.stop_channels()
 
@@ -137,8 +178,12 @@ def connected(host):
 def restarts(host):
     """The host ends between sleep and waking; so does everything (a reboot)."""
     looks, first = session.look(host, "den")
-    for how in ("kill the gateway", "kill kernelhostd", "stop the host",
-                "kill everything"):
+    for how in (
+        "kill the gateway",
+        "kill kernelhostd",
+        "stop the host",
+        "kill everything",
+    ):
         host.cli("sleep", "den")
         if how == "kill the gateway":
             host.kill_gateway()
@@ -170,8 +215,12 @@ def refused(host):
         talk.take(0.1)
     for flag in ((), ("--frozen",)):
         got = host.cli("sleep", *flag, "busy", check=False)
-        ok(got.returncode == 4 and "a cell runs" in got.stderr and "hint" in got.stderr,
-           got.stderr.strip())
+        ok(
+            got.returncode == 4
+            and "a cell runs" in got.stderr
+            and "hint" in got.stderr,
+            got.stderr.strip(),
+        )
     while not cell.idle and time.monotonic() < until:
         talk.take(0.2)
     ok("off" in cell.text, "the cell goes on to its end")
@@ -215,8 +264,11 @@ def ladder(host):
     session.run(host, "lazy", "x = 1")
     text = host.cli("idle", "lazy").stdout
     equal(text, "freezes after 30s, hibernates after 600s\n", text.strip())
-    equal(host.json("idle", "lazy", "--freeze-after", "1s", "--hibernate-after", "3s"),
-          {"freeze_after": 1, "hibernate_after": 3}, "the ladder can be set")
+    equal(
+        host.json("idle", "lazy", "--freeze-after", "1s", "--hibernate-after", "3s"),
+        {"freeze_after": 1, "hibernate_after": 3},
+        "the ladder can be set",
+    )
     client = host.client("lazy")
     seen, until = [], time.monotonic() + 15
     while (not seen or seen[-1] != "hibernated") and time.monotonic() < until:
@@ -224,12 +276,19 @@ def ladder(host):
         if not seen or seen[-1] != state:
             seen.append(state)
         time.sleep(0.1)
-    equal(seen, ["running", "frozen", "hibernated"],
-          "idle it goes down, though a client is connected")
+    equal(
+        seen,
+        ["running", "frozen", "hibernated"],
+        "idle it goes down, though a client is connected",
+    )
     client.stop_channels()
     equal(session.run(host, "lazy", "x"), "1\n", "and comes back")
-    session.run(host, "lazy", "import threading\ndef spin():\n  while go: pass\ngo = True\n"
-                "threading.Thread(target=spin).start()")
+    session.run(
+        host,
+        "lazy",
+        "import threading\ndef spin():\n  while go: pass\ngo = True\n"
+        "threading.Thread(target=spin).start()",
+    )
     time.sleep(3)
     equal(states(host)["lazy"], "running", "who works is not idle")
     session.run(host, "lazy", "go = False")
@@ -244,17 +303,27 @@ def ladder(host):
     ok(got.returncode == 2 and "30s" in got.stderr, got.stderr.strip())
     host.stop()
     host.start()
-    equal(host.json("idle", "lazy"), {"freeze_after": None, "hibernate_after": None},
-          "the ladder outlives the host")
+    equal(
+        host.json("idle", "lazy"),
+        {"freeze_after": None, "hibernate_after": None},
+        "the ladder outlives the host",
+    )
     host.cli("rm", "lazy")
     host.cli("create", "bare", "--freeze-after", "1s", "--hibernate-after", "never")
-    equal(host.json("idle", "bare"), {"freeze_after": 1, "hibernate_after": None},
-          "create takes the ladder along")
+    equal(
+        host.json("idle", "bare"),
+        {"freeze_after": 1, "hibernate_after": None},
+        "create takes the ladder along",
+    )
     host.kill_gateway()
     until = time.monotonic() + 15
     while states(host)["bare"] != "frozen" and time.monotonic() < until:
         time.sleep(0.2)
-    equal(states(host)["bare"], "frozen", "without a kernel, after a new gateway, it freezes")
+    equal(
+        states(host)["bare"],
+        "frozen",
+        "without a kernel, after a new gateway, it freezes",
+    )
     host.cli("rm", "bare")
 
 
