@@ -333,7 +333,9 @@ EXTRA_DIST += tests/data/notebooks tests/system/api.py tests/system/notebooks.py
 	tests/system/test_snapshot.py tests/system/test_snapshot_kill.py \
 	tests/system/test_snapshot_names.py \
 	tests/system/test_limits_live.py tests/system/test_quota.py \
-	tests/system/test_usage.py \
+	tests/system/test_usage.py tests/system/session.py tests/system/test_sleep.py \
+	tests/system/chaos.py tests/system/test_chaos.py tests/system/test_faults.py \
+	tests/system/test_fork_memory.py tests/system/test_checkpoint.py \
 	tests/system/outlive.py tests/system/test_adopt.py tests/system/test_restart.py \
 	tests/system/test_cli.py tests/system/test_cli_errors.py \
 	tests/system/test_zygote.py tests/system/test_spares.py tests/system/test_clients.py \
@@ -349,7 +351,7 @@ EXTRA_DIST += tests/data/notebooks tests/system/api.py tests/system/notebooks.py
 BENCH_TOOLS = tests/bench/client tests/bench/life tests/bench/null-kernel
 check_PROGRAMS += $(BENCH_TOOLS)
 EXTRA_DIST += tests/bench/bench.py tests/bench/blocking.py tests/bench/kernels.py \
-	tests/bench/report.py tests/bench/scale.py tests/bench/churn.py
+	tests/bench/sleeps.py tests/bench/report.py tests/bench/scale.py tests/bench/churn.py
 .PHONY: bench-tools
 bench-tools: $(BENCH_TOOLS)
 BENCH_LIBS = $(JUPYTER_TEST_LIBS) $(ZMQ_LIBS)

@@ -118,7 +118,8 @@ first, second = ([int(l.split(b"x")[0]) for l in open(f"/workspace/{n}", "rb")]
                  for n in ("first", "second"))
 shorter = min(len(first), len(second))
 begin = first[0] if first else 0
-print(first[:shorter] == second[:shorter], len(first) - len(second),
+print(first[:shorter] == second[:shorter],
+      len(first) - len(second) if first else 0,  # first is emptied before second
       first == list(range(begin, begin + len(first))), (first or [-1])[-1])
 """).stdout.split()
         equal((got[0], got[1] in ("0", "1"), got[2]), ("True", True, "True"),
