@@ -105,16 +105,17 @@ def aborts(talk):
           ["10", "NameError"], "user_expressions are evaluated")
 
 
-# A cell that waits, how it shows that it does, and what ends it.
+# A cell that waits, how it shows that it does, and what ends it. A shell (dash) loses a
+# SIGINT that comes while it starts a command; not so in a subshell that it has forked.
 WAITS = [
     ("a loop", "print('begun')\nwhile True: pass"),
     ("a sleep", "print('begun')\nimport time; time.sleep(600)"),
     ("a pending await", "import asyncio; print('begun')\nawait asyncio.sleep(600)"),
     ("an await of a future", "print('begun')\nawait asyncio.Future()"),
     ("subprocess.run", "import subprocess; subprocess.run(['sh', '-c', "
-     "'echo begun; sleep 600; echo no'])"),
-    ("os.system", "import os; os.system('echo begun; sleep 600')"),
-    ("a ! command", "!echo begun; sleep 600"),
+     "'(echo begun; exec sleep 600); echo no'])"),
+    ("os.system", "import os; os.system('(echo begun; exec sleep 600); true')"),
+    ("a ! command", "!(echo begun; exec sleep 600); true"),
 ]
 
 
