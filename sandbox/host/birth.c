@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 
 #include "base/fd.h"
+#include "protocol/link/init.h"
 #include "sandbox/host/fields.h"
 #include "sandbox/host/idmap.h"
 #include "sandbox/host/posture.h"
@@ -70,6 +71,17 @@ kh_birth_decode(const void *data, size_t size, struct kh_birth *ret_birth,
         return kh_fail(err, EBADMSG, "birth names an impossible process");
     *ret_birth = b;
     return 0;
+}
+
+int
+kh_birth_fits(const struct kh_birth *birth, struct kh_error *err)
+{
+    if (birth->init_version == KH_INIT_VERSION)
+        return 0;
+    return kh_fail(
+        err, EPROTO,
+        "its kernelhost-init speaks version %u, the gateway of this build %d",
+        birth->init_version, KH_INIT_VERSION);
 }
 
 static int

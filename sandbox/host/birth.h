@@ -39,6 +39,10 @@ struct kh_birth {
 /* Fills in boot id and start time of PID, which the caller knows to exist. */
 int kh_birth_note(struct kh_birth *birth, pid_t pid, struct kh_error *err);
 
+/* 0 when the gateway of this build speaks with the kernelhost-init of BIRTH; else
+ * -EPROTO with both versions. */
+int kh_birth_fits(const struct kh_birth *birth, struct kh_error *err);
+
 /* The process of BIRTH, if it is still there. Returns a pidfd, or -ESRCH with the
  * reason when it has ended: another that got its number is not touched. -EPERM when
  * it is there, but not as the first process of sandbox ID must be; it is killed if it

@@ -48,6 +48,27 @@ check_gateway(const char *gateway, struct kh_error *err)
     return 0;
 }
 
+/* FILE, if it is there, is of an init that the gateway of this build speaks with. */
+static int
+check_birth(int dir, const char *file, const char *what, const char *name,
+            struct kh_error *err)
+{
+    AUTO_FREE char *data = NULL;
+    struct kh_birth birth;
+    size_t size = 0;
+    int r = kh_fd_read_file(dir, file, KH_BIRTH_SIZE, &data, &size, err);
+
+    if (r == -ENOENT)
+        return 0;
+    if (r == 0)
+        r = kh_birth_decode(data, size, &birth, err);
+    if (r == 0)
+        r = kh_birth_fits(&birth, err);
+    return r < 0
+               ? kh_fail_in(err, "%s '%s' (hint: stop or remove it first)", what, name)
+               : 0;
+}
+
 /* A record that is being written or removed meanwhile is nothing to complain about. */
 static int
 check_sandbox(int sandboxes, const char *id, unsigned *sandboxes_seen,
@@ -56,9 +77,8 @@ check_sandbox(int sandboxes, const char *id, unsigned *sandboxes_seen,
     AUTO_FD int box =
         openat(sandboxes, id, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
     AUTO_FREE char *record = NULL;
-    AUTO_FREE char *birth = NULL;
+    AUTO_FREE char *path = NULL;
     struct kh_record r = {0};
-    struct kh_birth b;
     size_t size = 0;
 
     if (box < 0 ||
@@ -67,17 +87,11 @@ check_sandbox(int sandboxes, const char *id, unsigned *sandboxes_seen,
     if (!record || kh_record_decode(record, size, &r, err) < 0)
         return kh_fail_in(err, "sandbox '%s'", id);
     ++*sandboxes_seen;
-    if (kh_fd_read_file(box, KH_BIRTH_FILE, KH_BIRTH_SIZE, &birth, &size, NULL) ==
-        -ENOENT)
-        return 0;
-    if (!birth || kh_birth_decode(birth, size, &b, err) < 0)
-        return kh_fail_in(err, "running sandbox '%s' (hint: stop it first)", r.name);
-    if (b.init_version != KH_INIT_VERSION)
-        return kh_fail(err, EPROTO,
-                       "the kernelhost-init of '%s' speaks version %u, the new gateway "
-                       "%d (hint: stop it first)",
-                       r.name, b.init_version, KH_INIT_VERSION);
-    return 0;
+    if (r.state == KH_SANDBOX_HIBERNATED) {
+        path = kh_xasprintf("../memory/%s/" KH_BIRTH_FILE, id);
+        return check_birth(sandboxes, path, "hibernated", r.name, err);
+    }
+    return check_birth(box, KH_BIRTH_FILE, "running", r.name, err);
 }
 
 static int
@@ -85,6 +99,7 @@ check_snapshot(int snapshots, const char *id, unsigned *seen, struct kh_error *e
 {
     AUTO_FREE char *path = kh_xasprintf("%s/record", id);
     AUTO_FREE char *data = NULL;
+    AUTO_FREE char *birth = NULL;
     struct kh_snapshot_record record;
     size_t size = 0;
     int r =
@@ -95,7 +110,10 @@ check_snapshot(int snapshots, const char *id, unsigned *seen, struct kh_error *e
         return 0;
     if (r == 0)
         r = kh_snapshot_decode(data, size, &record, err);
-    return r < 0 ? kh_fail_in(err, "snapshot '%s'", id) : 0;
+    if (r < 0)
+        return kh_fail_in(err, "snapshot '%s'", id);
+    birth = kh_xasprintf("%s/" KH_SNAPSHOT_MEMORY_DIR "/" KH_BIRTH_FILE, id);
+    return check_birth(snapshots, birth, "snapshot", record.name, err);
 }
 
 static int

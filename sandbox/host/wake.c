@@ -383,7 +383,9 @@ prepare(struct kh_wake *wake, struct kh_error *err)
 
     wake->dir = kh_memory_open(&host->store, box->id, wake->path, &box->birth,
                                &box->saved, err);
-    r = wake->dir < 0 ? wake->dir : kh_box_plan(host, box, &wake->plan, err);
+    r = wake->dir < 0 ? wake->dir : kh_birth_fits(&box->birth, err);
+    if (r == 0)
+        r = kh_box_plan(host, box, &wake->plan, err);
     if (r == 0)
         r = kh_memory_map(wake->dir, wake->plan->id_first, err);
     if (r == 0)
