@@ -71,7 +71,7 @@ class Host:
     def pid(self):
         return self.process.pid
 
-    def start(self, timeout=20):
+    def start(self, timeout=60):
         """Starts kernelhostd and waits until it answers and has a zygote."""
         before = len(self.log_text())
         with open(self.log, "ab") as log:
