@@ -302,6 +302,8 @@ written(struct kh_process *process, int status)
 
     if (status != 0) {
         kh_criu_reason(h->dir, KH_MEMORY_LOG, reason, sizeof(reason));
+        if (!reason[0]) /* also for its log */
+            snprintf(reason, sizeof(reason), "%s", kh_memory_full(h->dir));
         r = kh_fail(&err, EIO, "%s",
                     reason[0]                                       ? reason
                     : WIFEXITED(status) && WEXITSTATUS(status) == 2 ? "the disk is full"

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -19,6 +20,12 @@
 #include "sandbox/host/trash.h"
 
 #define NEW ".new"
+
+/* Lines of "BYTES NAME": the files that CRIU reads without asking how long they are. */
+#define PAGES     "pages"
+#define PAGES_MAX (1u << 20)
+
+#define ROOM_MIN (64u * 1024) /* bytes; with less CRIU writes nothing useful */
 
 static int
 open_at(const struct kh_store *store, const char *name)
@@ -90,6 +97,71 @@ kh_memory_sync(int dir, struct kh_error *err)
     return r == 0 && fsync(dir) < 0 ? kh_fail_errno(err, "cannot sync the memory") : r;
 }
 
+/* ---- how long the pages are ---- */
+
+static int
+note_pages(int dir, const char *name, void *arg, struct kh_error *err)
+{
+    struct kh_buf *list = arg;
+    char line[64 + NAME_MAX];
+    struct stat st;
+
+    if (strncmp(name, "pages-", 6) != 0)
+        return 0;
+    if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return kh_fail_errno(err, "cannot look at '%s'", name);
+    snprintf(line, sizeof(line), "%lld %s\n", (long long)st.st_size, name);
+    kh_buf_add(list, line, strlen(line));
+    return 0;
+}
+
+static int
+note_all_pages(int dir, struct kh_error *err)
+{
+    struct kh_buf list = KH_BUF_INIT;
+    int r = each_file(dir, note_pages, &list, err);
+
+    if (r == 0)
+        r = kh_fd_replace_file(dir, PAGES, kh_buf_ptr(&list), kh_buf_len(&list), 0600,
+                               err);
+    kh_buf_release(&list);
+    return r;
+}
+
+int
+kh_memory_check(int dir, struct kh_error *err)
+{
+    AUTO_FREE char *text = NULL;
+    char *line, *name, *save = NULL;
+    struct stat st;
+    int r = kh_fd_read_file(dir, PAGES, PAGES_MAX, &text, NULL, err);
+
+    for (line = r < 0 ? NULL : strtok_r(text, "\n", &save); line && r == 0;
+         line = strtok_r(NULL, "\n", &save)) {
+        long long size = strtoll(line, &name, 10);
+
+        if (*name++ != ' ' || fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+            st.st_size != size)
+            r = kh_fail(
+                err, EBADMSG,
+                "its memory on the disk is damaged: '%s' has not its %lld bytes", name,
+                size);
+    }
+    return r;
+}
+
+const char *
+kh_memory_full(int dir)
+{
+    struct statvfs st;
+
+    if (fstatvfs(dir, &st) < 0)
+        return "";
+    if (st.f_bavail * (uint64_t)st.f_frsize < ROOM_MIN)
+        return "no room is left on the disk";
+    return st.f_files && !st.f_favail ? "no inode is left on the disk" : "";
+}
+
 int
 kh_memory_commit(const struct kh_store *store, const char *id,
                  const struct kh_birth *birth, struct kh_error *err)
@@ -104,7 +176,9 @@ kh_memory_commit(const struct kh_store *store, const char *id,
     if (dir < 0)
         return kh_fail_errno(err, "cannot open the memory's directory");
     (void)kh_birth_encode(birth, bytes, sizeof(bytes));
-    r = kh_fd_replace_file(dir, KH_BIRTH_FILE, bytes, sizeof(bytes), 0600, err);
+    r = note_all_pages(dir, err);
+    if (r == 0)
+        r = kh_fd_replace_file(dir, KH_BIRTH_FILE, bytes, sizeof(bytes), 0600, err);
     if (r == 0 && (renameat(store->memory, name, store->memory, id) < 0 ||
                    fsync(store->memory) < 0))
         r = kh_fail_errno(err, "cannot name the memory's directory");
@@ -317,10 +391,16 @@ static void
 drop_named(const struct kh_store *store, const char *name)
 {
     char away[KH_ID_TEXT + 16];
+    AUTO_FD int dir = -1;
 
     snprintf(away, sizeof(away), "m-%s", name);
-    if (renameat(store->memory, name, store->trash, away) == 0)
+    if (renameat(store->memory, name, store->trash, away) == 0) {
         (void)kh_trash_delete(store, away, NULL, NULL, NULL, NULL);
+    } else if (errno == EXDEV) { /* STATE/memory is a disk of its own */
+        dir = open_at(store, name);
+        if (dir >= 0 && kh_tree_empty(dir, NULL) == 0)
+            (void)unlinkat(store->memory, name, AT_REMOVEDIR);
+    }
 }
 
 void

@@ -30,6 +30,14 @@ int kh_memory_sync(int dir, struct kh_error *err);
 int kh_memory_commit(const struct kh_store *store, const char *id,
                      const struct kh_birth *birth, struct kh_error *err);
 
+/* In words, why nothing more can be written to DIR; "" when it is not for want of
+ * room. */
+const char *kh_memory_full(int dir);
+
+/* -EBADMSG, with the file, when the pages in DIR are not as long as they were when it
+ * was given its name: CRIU would read them for ever. */
+int kh_memory_check(int dir, struct kh_error *err);
+
 /* Opens what is whole, with the birth in it and how many bytes it has (each may be
  * NULL). -ENOENT: there is none. */
 int kh_memory_open(const struct kh_store *store, const char *id,

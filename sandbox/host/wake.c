@@ -385,6 +385,8 @@ prepare(struct kh_wake *wake, struct kh_error *err)
                                &box->saved, err);
     r = wake->dir < 0 ? wake->dir : kh_birth_fits(&box->birth, err);
     if (r == 0)
+        r = kh_memory_check(wake->dir, err);
+    if (r == 0)
         r = kh_box_plan(host, box, &wake->plan, err);
     if (r == 0)
         r = kh_memory_map(wake->dir, wake->plan->id_first, err);
