@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "sandbox/host/box_own.h"
 #include "sandbox/host/memory.h"
+#include "sandbox/host/metering.h"
 #include "sandbox/host/snapshot.h"
 #include "sandbox/host/sys.h"
 #include "sandbox/host/trash.h"
@@ -90,6 +91,7 @@ kh_box_discard(struct kh_box *box)
     struct kh_host *host = box->host;
 
     kh_memory_drop(&host->store, box->id);
+    kh_metering_discard(host, box);
     (void)kh_store_discard(&host->store, &box->record, NULL);
     (void)kh_trash_delete(&host->store, box->id, NULL, NULL, NULL, NULL);
     kh_box_forget(host, box);

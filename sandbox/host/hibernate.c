@@ -261,6 +261,7 @@ keep(struct kh_hibernate *h, struct kh_error *err)
         return r;
     box->kept = true;
     box->phase = KH_BOX_RUNNING;
+    kh_metering_skip(box->host, box);
     end(h, &none);
     return 0;
 }

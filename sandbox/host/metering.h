@@ -44,6 +44,9 @@ void kh_metering_skip(struct kh_host *host, struct kh_box *box);
 /* BOX is removed: its meter stays, for the gateway. */
 void kh_metering_close(struct kh_host *host, const struct kh_box *box);
 
+/* BOX has never been a sandbox: nothing stays of its meter. */
+void kh_metering_discard(struct kh_host *host, const struct kh_box *box);
+
 /* The first removed one with a number above *NUMBER, which becomes its own; NULL when
  * there is none. */
 const struct kh_meter *kh_metering_ended(const struct kh_host *host, uint64_t *number);

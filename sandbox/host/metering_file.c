@@ -98,6 +98,13 @@ kh_metering_close(struct kh_host *host, const struct kh_box *box)
         keep(host->metering, &box->meter);
 }
 
+void
+kh_metering_discard(struct kh_host *host, const struct kh_box *box)
+{
+    if (host->metering)
+        (void)unlinkat(host->metering->dir, box->id, 0);
+}
+
 const struct kh_meter *
 kh_metering_ended(const struct kh_host *host, uint64_t *number)
 {

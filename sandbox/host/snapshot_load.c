@@ -12,6 +12,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "sandbox/host/metering.h"
 #include "sandbox/host/snapshot.h"
 
 /* As that of a sandbox: kept as damaged/ID.snapshot, its disk in place. */
@@ -44,6 +45,7 @@ thaw(struct kh_host *host, const char *id)
         box->frozen = false;
         if (kh_cgroup_freeze(host->groups, id, false, &err) < 0)
             kh_log(KH_LOG_ERROR, "cannot thaw name=%s: %s", box->record.name, err.text);
+        kh_metering_settle(host, box);
     }
 }
 
