@@ -270,6 +270,7 @@ kh_database_usage_read(sqlite3 *db, uint64_t since, const char *name,
                        struct kh_ledger_sheet *ret_sheet)
 {
     struct kh_ledger_sheet sheet = {0};
+    uint64_t hour = since / HOUR_S * HOUR_S;
     sqlite3_stmt *stmt = NULL;
     int r = prepare(db,
                     "SELECT a.id,a.name,a.owner,a.created,a.removed,a.disk_now,"
@@ -281,7 +282,7 @@ kh_database_usage_read(sqlite3 *db, uint64_t since, const char *name,
                     "ORDER BY a.name,a.created DESC",
                     &stmt);
 
-    sqlite3_bind_int64(stmt, 1, (sqlite3_int64)(since / HOUR_S * HOUR_S));
+    sqlite3_bind_int64(stmt, 1, (sqlite3_int64)hour);
     sqlite3_bind_text(stmt, 2, name, -1, SQLITE_STATIC);
     if (r == SQLITE_OK)
         r = read_rows(stmt, sizeof(*sheet.used), take_used, &sheet.used,

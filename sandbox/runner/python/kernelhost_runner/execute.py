@@ -222,7 +222,9 @@ def _getpass(prompt="", stream=None):
     )
 
 
-def _seconds(process=time.process_time, children=resource.getrusage, now=time.monotonic):
+def _seconds(
+    process=time.process_time, children=resource.getrusage, now=time.monotonic
+):
     """Processor and wall time so far: of all threads of this process, and of the
     children that were waited for. A child that runs on is not in it yet, and who
     works in the background meanwhile is. The functions are those that there were
