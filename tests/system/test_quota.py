@@ -69,9 +69,10 @@ def copies(host):
     refused(host, "2 forks at once", "fork", "mother", "a", "b", "c")
     host.cli("create", "daughter", "--from", "s-1")
     refused(host, "of memory", "create", "third", "--from", "s-1")
+    host.cli("run", "mother", "-c", "1")  # its kernel is not starting any more
     result = host.cli("fork", "mother", "a", "b", check=False)
     ok(result.returncode != 0 and "of memory" in result.stdout + result.stderr,
-       "a fork needs memory, too")
+       f"a fork needs memory, too: {result.stdout}{result.stderr}")
     for box in host.json("ls"):
         host.cli("rm", box["name"])
     for name in ("s-1", "s-3"):
