@@ -54,7 +54,7 @@ kh_cmd_create(struct kh_cli *cli, const struct kh_args *args, struct kh_error *e
     }
     if (r == 0)
         r = kh_http_call(http, "POST", "/v1/sandboxes", body, &sandbox, err);
-    if (r == 0)
+    if (r >= 0)
         r = set_ladder(http, kh_http_text(sandbox, "name"), ladder, &sandbox, err);
     if (r < 0)
         return r;

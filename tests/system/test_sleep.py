@@ -249,12 +249,12 @@ def refused(host):
 
 READS = """
 import time
-open("/workspace/read", "wb").write(bytes(1 << 20))
+open("/workspace/read", "wb").write(bytes(1 << 16))
 go = True
 def read():
     while go:
         open("/workspace/read", "rb").read()
-        time.sleep(0.3)
+        time.sleep(0.05)
 threading.Thread(target=read).start()
 """
 
