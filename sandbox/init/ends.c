@@ -82,7 +82,7 @@ kh_ends_pass(int sock, const struct kh_buf *bytes, const int *fds, unsigned coun
                              .msg_iovlen = 1,
                              .msg_control = control.space,
                              .msg_controllen = CMSG_SPACE(count * sizeof(int))};
-    struct cmsghdr *head = CMSG_FIRSTHDR(&message);
+    struct cmsghdr *head = &control.align; /* the first one */
 
     head->cmsg_level = SOL_SOCKET;
     head->cmsg_type = SCM_RIGHTS;

@@ -101,7 +101,7 @@ class Checkpoints:
         runner = self._runner
         ours = {init.fileno(), *runner.descriptors()}
         outputs = {identity(fd): stream for stream, fd in runner.link.pipes.items()}
-        held = Held(ours, outputs)
+        held = Held(ours, outputs, runner.renewed())
         held.note_memory()
         held.note_processes()
         about = {

@@ -27,17 +27,18 @@ _WRITTEN = "goes back to its position; its contents are not rolled back"
 class Held:
     """The descriptors of this process at this moment, but for those in ours.
 
-    outputs maps the identity of an output pipe (identity()) to the stream's number.
+    outputs maps the identity of an output pipe (identity()) to the stream's number;
+    those in renewed are not told of, because the copy will renew them.
     """
 
-    def __init__(self, ours, outputs):
+    def __init__(self, ours, outputs, renewed):
         self._places = []  # (fd, identity, position, status flags)
-        self._closed = []  # (fd, inheritable)
+        self._closed = [(fd, False) for fd in renewed]  # (fd, inheritable)
         self._outputs = []  # (fd, stream, inheritable)
         self._dead = None  # what those closed became
         self.lost = []
         for fd in sorted(map(int, os.listdir("/proc/self/fd"))):
-            if fd not in ours:
+            if fd not in ours and fd not in renewed:
                 try:
                     self._add(fd, os.fstat(fd), outputs)
                 except OSError:

@@ -198,10 +198,14 @@ class Runner:
         return {os.getpid(), self._inbox_thread}
 
     def descriptors(self):
-        """The descriptors that are our own: a copy gets others."""
-        pair = self._loop._ssock.fileno(), self._loop._csock.fileno()
-        own = {self.link.fileno(), *self.link.pipes.values(), *pair}
-        return own | self.inbox.descriptors() | {self._selector.fileno()}
+        """Those of our descriptors that a copy closes as it is made."""
+        link = {self.link.fileno(), *self.link.pipes.values()}
+        return link | self.inbox.descriptors()
+
+    def renewed(self):
+        """Those that it replaces in thaw()."""
+        loop = self._loop
+        return {self._selector.fileno(), loop._ssock.fileno(), loop._csock.fileno()}
 
     def thaw(self, sock, out, err):
         """In a copy, which has abandoned all that was its maker's: from now on this is
