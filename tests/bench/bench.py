@@ -23,6 +23,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parent / "sandbox"),
                 str(HERE.parent / "system")]
 
+import api  # noqa: E402
 from interpreters import image_root  # noqa: E402
 from kernels import (  # noqa: E402
     PROGRAMS, Ipykernel, Kernelhost, Null, Pool, memory as memory_of, settle,
@@ -34,6 +35,7 @@ DISPLAYS = ("from IPython.display import display\n"
 FLUSHED = "for n in range(20000): print(n, flush=True)"
 PLAIN = "for n in range(100000): print(n)"
 LARGE = "print('x' * 50_000_000)"
+FILL = "many = [str(n) * 3 for n in range(1_000_000)]; block = bytearray(70 << 20)"
 FIRST = "print(1)\nimport time; time.sleep(0.15)"
 ENDLESS = ("print('on', flush=True)\ntry:\n    while True: pass\n"
            "except KeyboardInterrupt: pass")
@@ -248,8 +250,9 @@ def beginnings(bench, ipykernel):
 
 
 def standing_still(bench, ipykernel):
-    """Sleep, wake, snapshots and forks."""
-    if not any(map(bench.wanted, ("frozen", "wake", "hibernate", "fork", "snapshot"))):
+    """Sleep, wake, snapshots, forks and checkpoints."""
+    words = "frozen wake hibernate fork snapshot checkpoint rollback"
+    if not any(map(bench.wanted, words.split())):
         return
 
     def launched(code):
@@ -259,6 +262,38 @@ def standing_still(bench, ipykernel):
 
     with Pool("sleeps", 0) as host:
         sleeps(bench, host, launched)
+        checkpoints(bench, host)
+
+
+def checkpoints(bench, host):
+    """A kernel with 150 MB of its own: forth and back, and the first cell after it."""
+    if not (bench.wanted("checkpoint") or bench.wanted("rollback")):
+        return
+    host.cli("create", "big")
+    host.cli("run", "big", "-c", FILL)
+    where = f"/v1/sandboxes/big/kernels/{Kernelhost(host).kernel_of('big')}/checkpoints"
+    took = {"checkpoint": [], "rollback": [], "rollback_cell": []}
+    for _ in range(bench.count(40, 10)):
+        host.cli("run", "big", "-c", "few = [str(n) for n in range(100000)]")
+        time.sleep(0.1)  # what the last one has left to the kernel is done
+        begun = time.perf_counter()
+        status, made = api.call(host, "POST", where)
+        took["checkpoint"].append((time.perf_counter() - begun) * 1000)
+        assert status == 201, made
+        time.sleep(0.1)
+        begun = time.perf_counter()
+        status, answer = api.call(host, "POST", f"{where}/{made['id']}/rollback")
+        took["rollback"].append((time.perf_counter() - begun) * 1000)
+        assert status == 200, answer
+        answer = call("client", "roundtrip", 1, "1+1",
+                      host.cli("connect", "big").stdout.strip())
+        took["rollback_cell"] += milliseconds(answer)
+        api.call(host, "DELETE", f"{where}/{made['id']}")
+    for name, text in (("checkpoint", "checkpoint at 150 MB"),
+                       ("rollback", "rollback at 150 MB"),
+                       ("rollback_cell", "the first cell after a rollback")):
+        bench.add(name, text, "kernelhost", took[name], "ms")
+    host.cli("rm", "big")
 
 
 def machine():
