@@ -251,7 +251,8 @@ def beginnings(bench, ipykernel):
 
 def standing_still(bench, ipykernel):
     """Sleep, wake, snapshots, forks and checkpoints."""
-    words = "frozen wake hibernate fork snapshot checkpoint rollback"
+    words = ("frozen_cell wake_50 wake_150 wake_1000 fork4_files "
+             "snapshot_create_memory checkpoint rollback_cell")
     if not any(map(bench.wanted, words.split())):
         return
 

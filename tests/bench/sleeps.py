@@ -49,7 +49,7 @@ def ask(host, method, path, body=None):
 
 def frozen(bench, host):
     """A cell of one that runs, and of one that is frozen, in turn."""
-    if not bench.wanted("frozen"):
+    if not bench.wanted("frozen_cell"):
         return
     runs, wakes = [], []
     for _ in range(bench.count(200, 40)):
@@ -83,7 +83,7 @@ def hibernated(bench, host, size, name, peer):
 
 
 def forked(bench, host, name, peer):
-    if not bench.wanted("fork"):
+    if not bench.wanted("fork4_files"):
         return
     names = [f"child-{n}" for n in range(4)]
     answered, replied, files = [], [], []
@@ -136,7 +136,7 @@ def forked(bench, host, name, peer):
 
 def kept(bench, host, name):
     """Snapshots of it, and what is made from them."""
-    if not bench.wanted("snapshot"):
+    if not bench.wanted("snapshot_create_memory"):
         return
     for words, memory in (("files", False), ("with memory", True)):
         takes, makes = [], []
@@ -182,7 +182,7 @@ def sleeps(bench, host, peer):
     for size, mib in SIZES:
         if bench.options.smoke and size == 1000:
             continue
-        if not any(map(bench.wanted, (f"wake_{size}", "fork", "snapshot"))):
+        if not any(map(bench.wanted, (f"wake_{size}", "fork4_files", "snapshot_create_memory"))):
             continue
         name = f"bed-{size}"
         host.cli("create", name, "--memory", "3G", "--keep-awake")
