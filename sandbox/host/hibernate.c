@@ -324,6 +324,7 @@ kh_hibernate_ended(struct kh_box *box)
     static const struct kh_error none;
     struct kh_hibernate *h = box->hibernate;
     struct kh_error err = {0};
+    AUTO_FD int dir = -1;
 
     if (!h)
         return false;
@@ -338,7 +339,7 @@ kh_hibernate_ended(struct kh_box *box)
     box->phase = KH_BOX_HIBERNATED;
     box->frozen = false;
     box->problem[0] = '\0';
-    (void)kh_memory_open(&box->host->store, box->id, NULL, NULL, &box->saved, NULL);
+    dir = kh_memory_open(&box->host->store, box->id, NULL, NULL, &box->saved, NULL);
     kh_metering_settle(box->host, box);
     end(h, &none);
     return true;

@@ -118,6 +118,13 @@ def frozen(host):
     host.cli("rm", "ice")
 
 
+def held(host):
+    """What kernelhostd has open below memory/."""
+    table = pathlib.Path(f"/proc/{host.pid}/fd")
+    opened = [os.readlink(fd) for fd in table.iterdir() if fd.is_symlink()]
+    return [p for p in opened if p.startswith(f"{host.state}/memory/")]
+
+
 def hibernated(host):
     _, first = session.begin(host, "den")
     outside = surroundings(host, "den")
@@ -146,6 +153,9 @@ def hibernated(host):
         times.append(time.monotonic() - begun)
         same = same and got == (3 + i, first)
     equal(same, True, f"{CYCLES} times to sleep and back: every byte is the same")
+    host.cli("sleep", "den")
+    equal(held(host), [], "kernelhostd has nothing open of what is on the disk")
+    session.run(host, "den", "0")
     median = sorted(times)[len(times) // 2] * 1e3
     note(f"first answer after waking, median {median:.0f} ms")
     session.moves(host, "den", "after that")
