@@ -54,8 +54,8 @@ problem(void *arg, const char *line)
     kh_log(KH_LOG_ERROR, "%s", line);
 }
 
-/* The ids of what runs, sorted. */
-struct running {
+/* Ids, sorted. */
+struct ids {
     const char **id;
     size_t count;
 };
@@ -67,25 +67,43 @@ compare_ids(const void *a, const void *b)
 }
 
 static bool
-keep_group(void *arg, const char *id)
+is_among(void *arg, const char *id)
 {
-    const struct running *running = arg;
+    const struct ids *ids = arg;
 
-    return bsearch(&id, running->id, running->count, sizeof(id), compare_ids) != NULL;
+    return bsearch(&id, ids->id, ids->count, sizeof(id), compare_ids) != NULL;
+}
+
+/* Of the boxes in this phase. */
+static struct ids
+ids_of(const struct kh_host *host, enum kh_box_phase phase)
+{
+    struct ids ids = {.id = kh_xcalloc(host->boxes.count + 1, sizeof(*ids.id))};
+    size_t i;
+
+    for (i = 0; i < host->boxes.count; i++)
+        if (host->boxes.at[i]->phase == phase)
+            ids.id[ids.count++] = host->boxes.at[i]->id;
+    qsort(ids.id, ids.count, sizeof(*ids.id), compare_ids);
+    return ids;
 }
 
 static void
 sweep_groups(struct kh_host *host)
 {
-    AUTO_FREE const char **id = kh_xcalloc(host->boxes.count + 1, sizeof(*id));
-    struct running running = {.id = id};
-    size_t i;
+    struct ids running = ids_of(host, KH_BOX_RUNNING);
 
-    for (i = 0; i < host->boxes.count; i++)
-        if (host->boxes.at[i]->phase == KH_BOX_RUNNING)
-            id[running.count++] = host->boxes.at[i]->id;
-    qsort(id, running.count, sizeof(*id), compare_ids);
-    kh_cgroups_sweep(host->groups, keep_group, &running);
+    kh_cgroups_sweep(host->groups, is_among, &running);
+    free(running.id);
+}
+
+static void
+sweep_memory(struct kh_host *host)
+{
+    struct ids hibernated = ids_of(host, KH_BOX_HIBERNATED);
+
+    kh_memory_sweep(&host->store, is_among, &hibernated);
+    free(hibernated.id);
 }
 
 /* A damaged record keeps its directory, and so its disk. */
@@ -96,19 +114,6 @@ keep_disk(void *arg, const char *id)
 
     return faccessat(host->store.sandboxes, id, F_OK, AT_SYMLINK_NOFOLLOW) == 0 ||
            faccessat(host->store.snapshots, id, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
-}
-
-static bool
-keep_memory(void *arg, const char *id)
-{
-    const struct kh_host *host = arg;
-    size_t i;
-
-    for (i = 0; i < host->boxes.count; i++)
-        if (host->boxes.at[i]->phase == KH_BOX_HIBERNATED &&
-            !strcmp(host->boxes.at[i]->id, id))
-            return true;
-    return false;
 }
 
 static bool
@@ -144,7 +149,7 @@ take_over(struct kh_host *host, struct kh_error *err)
     if (r < 0)
         return r;
     sweep_groups(host);
-    kh_memory_sweep(&host->store, keep_memory, host);
+    sweep_memory(host);
     if (host->store.disk)
         kh_disk_sweep(host->store.disk, keep_disk, host);
     kh_kits_sweep(&host->store, keep_kit, host);
