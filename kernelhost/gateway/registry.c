@@ -23,8 +23,6 @@ struct refresh {
     struct kh_registry *registry;
     kh_sandbox_fn *fn;
     void *arg;
-    char (*seen)[KH_NAME_SIZE];
-    size_t seen_count, seen_size;
 };
 
 struct change {
@@ -170,32 +168,9 @@ list(struct refresh *refresh, uint64_t cursor)
 }
 
 static void
-note_seen(struct refresh *refresh, const char *name)
-{
-    if (refresh->seen_count == refresh->seen_size) {
-        refresh->seen_size = refresh->seen_size ? 2 * refresh->seen_size : 64;
-        refresh->seen =
-            kh_xrealloc(refresh->seen, refresh->seen_size * sizeof(*refresh->seen));
-    }
-    memcpy(refresh->seen[refresh->seen_count++], name, KH_NAME_SIZE);
-}
-
-static bool
-was_seen(const struct refresh *refresh, const char *name)
-{
-    size_t i;
-
-    for (i = 0; i < refresh->seen_count; i++)
-        if (!strcmp(refresh->seen[i], name))
-            return true;
-    return false;
-}
-
-static void
 end_refresh(struct refresh *refresh, const struct kh_error *err)
 {
     refresh->fn(refresh->arg, err);
-    free(refresh->seen);
     free(refresh);
 }
 
@@ -213,10 +188,9 @@ on_listed(void *arg, const struct kh_broker_reply *reply, int *fd)
         end_refresh(refresh, &reply->error);
         return;
     }
-    if (kh_name_valid(reply->name) && !was_seen(refresh, reply->name)) {
-        note_seen(refresh, reply->name);
+    /* A name that comes again was made anew meanwhile: the later record holds. */
+    if (kh_name_valid(reply->name))
         add(refresh->registry, reply);
-    }
     list(refresh, reply->arg);
 }
 
