@@ -53,8 +53,12 @@ def parse(done):
     return rows
 
 
-def inside(host, box, name, **facts):
-    """In the sandbox BOX, as its user would."""
+def inside(host, box, name, kernel=False, **facts):
+    """In the sandbox BOX, as its user would: in a new process, or in its KERNEL, which
+    may have slept."""
+    if kernel:
+        code = source(name, **facts) + "None\n"
+        return parse(host.cli("run", box, "-c", code, check=False))
     return parse(
         host.cli("exec", box, "--", "python3", "-", input=source(name, **facts),
                  check=False)
@@ -101,10 +105,10 @@ def inner_pid(pid):
 class Compare:
     """A probe run in the sandbox and at the controls."""
 
-    def __init__(self, host, box, name, **facts):
+    def __init__(self, host, box, name, kernel=False, **facts):
         pid = tasks(host, box)[0]
         as_root = name in HARMLESS
-        self.box = inside(host, box, name, **facts)
+        self.box = inside(host, box, name, kernel, **facts)
         self.container = without(name, "container", **facts)
         self.root = without(name, "root", **facts) if as_root else {}
         self.filtered = without(name, "filtered", pid, **facts) if as_root else {}

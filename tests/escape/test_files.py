@@ -2,6 +2,7 @@
 """SandboxRoot / Escape: files, mounts, devices (rows F1-F5, F7, F8, F9, F13, N4,
 P8-P10)."""
 
+import contextlib
 import os
 import re
 import secrets
@@ -34,9 +35,9 @@ NODES = {"null": "c 1:3 666", "zero": "c 1:5 666", "full": "c 1:7 666", "pts": "
          "shm": "dir", "ptmx": "c 5:2 666"}
 
 
-def plant(host):
+def plant(host, box):
     """While the sandbox is stopped: what no user inside could make."""
-    work = host.upper("a") / "workspace"
+    work = host.upper(box) / "workspace"
     if not work.exists():
         work.mkdir(mode=0o755)
         os.chown(work, 1000, 1000)
@@ -177,34 +178,41 @@ def from_host(host):
     ok("passwd" not in got.stdout, f"F8 is not followed: {got.stderr.strip()[:60]!r}")
 
 
+@contextlib.contextmanager
+def canaries(host):
+    """Files all over the host that nobody inside may find."""
+    planted = []
+    try:
+        for place in [*PLACES, host.state]:
+            path = os.path.join(place, NAME)
+            with open(path, "w") as file:
+                file.write(CONTENT)
+            planted.append(path)
+        yield
+    finally:
+        for path in planted:
+            os.unlink(path)
+
+
 def main():
-    canaries = []
-    with Host() as host:
-        try:
-            for place in [*PLACES, host.state]:
-                path = os.path.join(place, NAME)
-                with open(path, "w") as file:
-                    file.write(CONTENT)
-                canaries.append(path)
-            with check("a sandbox is made, stopped, and started with plants"):
-                host.cli("create", "a", "--memory", "256M")
-                host.cli("stop", "a")
-                plant(host)
-                host.cli("start", "a")
-            layers = run("find", host.state / "kit", "-type", "f", "-exec", "sha256sum",
-                         "{}", "+")
-            rows = probe.inside(host, "a", "files", canary=NAME, content=CONTENT)
-            for part in (files, mounts, devices, setuid):
-                with check(f"{part.__name__}: all rows are there"):
-                    part(rows)
-            with check("seen from the host"):
-                from_host(host)
-            equal(run("find", host.state / "kit", "-type", "f", "-exec", "sha256sum",
-                      "{}", "+"), layers, "F5 the kit on the host is as it was")
-        finally:
-            for path in canaries:
-                os.unlink(path)
+    with Host() as host, canaries(host):
+        with check("a sandbox is made, stopped, and started with plants"):
+            host.cli("create", "a", "--memory", "256M")
+            host.cli("stop", "a")
+            plant(host, "a")
+            host.cli("start", "a")
+        layers = run("find", host.state / "kit", "-type", "f", "-exec", "sha256sum",
+                     "{}", "+")
+        rows = probe.inside(host, "a", "files", canary=NAME, content=CONTENT)
+        for part in (files, mounts, devices, setuid):
+            with check(f"{part.__name__}: all rows are there"):
+                part(rows)
+        with check("seen from the host"):
+            from_host(host)
+        equal(run("find", host.state / "kit", "-type", "f", "-exec", "sha256sum",
+                  "{}", "+"), layers, "F5 the kit on the host is as it was")
 
 
-main()
-done()
+if __name__ == "__main__":
+    main()
+    done()

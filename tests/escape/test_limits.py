@@ -123,15 +123,15 @@ def groups(pid):
     return found
 
 
-def limits(host, pids):
+def limits(host, pids, name="a", memory=MEMORY):
     """Every process is in the cgroups of its sandbox, in every hierarchy used."""
-    box = host.json("show", "a")["id"].replace("-", "")
+    box = host.json("show", name)["id"].replace("-", "")
     where = {pid: groups(pid) for pid in pids}
     unified = where[pids[0]].get("", "/").endswith(box)
-    for name in ("memory", "cpu", "pids"):
-        paths = {w.get(name, w.get("", "")) for w in where.values()}
+    for kind in ("memory", "cpu", "pids"):
+        paths = {w.get(kind, w.get("", "")) for w in where.values()}
         ok(len(paths) == 1 and paths.pop().endswith(box),
-           f"R1 all processes are in the {name} cgroup of the sandbox")
+           f"R1 all processes are in the {kind} cgroup of the sandbox")
     ok(unified, "R1 and in its unified one")
     mounts = {}
     with open("/proc/mounts") as file:
@@ -147,7 +147,7 @@ def limits(host, pids):
     else:
         top = pathlib.Path(mounts["cgroup2"] + path[""])
         values = {n: (top / f"{n}.max").read_text().strip() for n in ("pids", "memory")}
-    equal(values, {"pids": str(PIDS), "memory": str(MEMORY)}, "R1 R2 with its limits")
+    equal(values, {"pids": str(PIDS), "memory": str(memory)}, "R1 R2 with its limits")
 
 
 def counted(host):
@@ -237,5 +237,6 @@ def main():
         answers(host, "at the end")
 
 
-main()
-done()
+if __name__ == "__main__":
+    main()
+    done()

@@ -11,15 +11,15 @@ ABSENT = {"clone3", "io_uring_setup", "io_uring_enter", "io_uring_register",
           "userfaultfd", "userfaultfd(USER_MODE_ONLY)", "memfd_secret"}
 
 
-def doors(host):
-    c = probe.Compare(host, "a", "doors")
+def doors(host, box="a", **where):
+    c = probe.Compare(host, box, "doors", **where)
     for key in sorted(c.box):
         c.blocked_by_us(key, "ENOSYS" if key[1] in ABSENT else "EPERM")
     ok(len(c.box) == 29, "S3 F16 every attempt was made")
 
 
-def syscalls(host):
-    c = probe.Compare(host, "a", "syscalls")
+def syscalls(host, box="a", **where):
+    c = probe.Compare(host, box, "syscalls", **where)
     for key in sorted(c.box):
         row, name = key
         if row == "N6" and name.startswith("clone3"):
@@ -50,9 +50,9 @@ def syscalls(host):
     equal([k for k, v in c.box.items() if v == "NOT RUN"], [], "every attempt was made")
 
 
-def second_layer(host):
+def second_layer(host, box="a"):
     """N6 again: without the filter, the namespaces are still used up."""
-    pid = probe.tasks(host, "a")[0]
+    pid = probe.tasks(host, box)[0]
     rows = probe.without("syscalls", "open", pid)
     rows |= probe.without("doors", "open", pid)
     ok(rows.get(("S3", "keyctl")) == "OK", "N6 the filter is off in this run")
@@ -63,8 +63,8 @@ def second_layer(host):
               f"N6 clone3(NEWUSER|{name}) without the filter: no namespace is left")
 
 
-def sockets(host):
-    c = probe.Compare(host, "a", "sockets")
+def sockets(host, box="a", **where):
+    c = probe.Compare(host, box, "sockets", **where)
     allowed = {1, 2, 10, 16}
     closed = {}
     for row, name in c.box:
@@ -97,8 +97,8 @@ def sockets(host):
         c.blocked(("S4", name), "OK")
 
 
-def terminal(host):
-    c = probe.Compare(host, "a", "terminal")
+def terminal(host, box="a", **where):
+    c = probe.Compare(host, box, "terminal", **where)
     for key in sorted(k for k in c.box if k[0] == "N13"):
         if key[1].startswith("bytes"):
             c.blocked(key, "0 bytes")
@@ -111,10 +111,15 @@ def terminal(host):
     c.blocked(("N14", "descriptors that are terminals"), "[]")
 
 
-with Host() as host:
-    with check("a sandbox is made"):
-        host.cli("create", "a")
-    for part in (doors, syscalls, second_layer, sockets, terminal):
-        with check(f"{part.__name__}: the probes ran"):
-            part(host)
-done()
+def main():
+    with Host() as host:
+        with check("a sandbox is made"):
+            host.cli("create", "a")
+        for part in (doors, syscalls, second_layer, sockets, terminal):
+            with check(f"{part.__name__}: the probes ran"):
+                part(host)
+
+
+if __name__ == "__main__":
+    main()
+    done()

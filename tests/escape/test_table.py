@@ -32,8 +32,8 @@ def matches(row, got):
     return True
 
 
-def table(host):
-    rows = probe.inside(host, "a", "table")
+def table(host, box="a", **where):
+    rows = probe.inside(host, box, "table", **where)
     with open(TABLE, newline="") as file:
         golden = list(csv.DictReader(file))
     wrong = {}
@@ -69,11 +69,16 @@ def without_us():
     ok(pid.isdigit() or pid == "SIGSEGV", f"S1 a container {how}")
 
 
-with Host() as host:
-    with check("a sandbox is made"):
-        host.cli("create", "a")
-    with check("the probe ran inside"):
-        table(host)
-    with check("and in a container"):
-        without_us()
-done()
+def main():
+    with Host() as host:
+        with check("a sandbox is made"):
+            host.cli("create", "a")
+        with check("the probe ran inside"):
+            table(host)
+        with check("and in a container"):
+            without_us()
+
+
+if __name__ == "__main__":
+    main()
+    done()

@@ -80,6 +80,7 @@ MOUNTS = [
 ]
 for index, (name, *args) in enumerate(MOUNTS):
     attempt("F4", f"{name} {index}", call, name, *args)
+os.close(root)  # a kernel goes on
 for name in ("mnt", "pid", "net", "ipc", "uts", "user", "cgroup", "time"):
     for pid in ("1", "self"):
         def enter(path=f"/proc/{pid}/ns/{name}"):
