@@ -4,8 +4,9 @@ EXTRA_DIST += tests/tap.h tests/requirements.txt
 
 UNIT_TESTS = tests/unit/test_admission tests/unit/test_base \
 	tests/unit/test_broker tests/unit/test_cgroup \
-	tests/unit/test_frame tests/unit/test_host tests/unit/test_meter \
-	tests/unit/test_store tests/unit/test_snapshot tests/unit/test_watch
+	tests/unit/test_frame tests/unit/test_host tests/unit/test_memory \
+	tests/unit/test_meter tests/unit/test_store tests/unit/test_snapshot \
+	tests/unit/test_wake tests/unit/test_watch
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
 
@@ -23,10 +24,14 @@ tests_unit_test_store_SOURCES = tests/unit/test_store.c
 tests_unit_test_store_LDADD = libhost.a liblink.a libbase.a $(SECCOMP_LIBS)
 tests_unit_test_snapshot_SOURCES = tests/unit/test_snapshot.c
 tests_unit_test_snapshot_LDADD = libhost.a liblink.a libbase.a $(SECCOMP_LIBS)
+tests_unit_test_memory_SOURCES = tests/unit/test_memory.c
+tests_unit_test_memory_LDADD = libhost.a liblink.a libbase.a $(SECCOMP_LIBS)
 tests_unit_test_meter_SOURCES = tests/unit/test_meter.c
 tests_unit_test_meter_LDADD = libhost.a liblink.a libbase.a $(SECCOMP_LIBS)
 tests_unit_test_host_SOURCES = tests/unit/test_host.c
 tests_unit_test_host_LDADD = libhost.a liblink.a libbase.a $(SECCOMP_LIBS)
+tests_unit_test_wake_SOURCES = tests/unit/test_wake.c
+tests_unit_test_wake_LDADD = libhost.a liblink.a libbase.a $(SECCOMP_LIBS)
 tests_unit_test_watch_SOURCES = tests/unit/test_watch.c
 tests_unit_test_watch_LDADD = libhost.a liblink.a libbase.a $(SECCOMP_LIBS)
 
@@ -139,6 +144,7 @@ FUZZ_TARGETS = \
 	tests/fuzz/fuzz_cgroup \
 	tests/fuzz/fuzz_coalesce \
 	tests/fuzz/fuzz_connfile \
+	tests/fuzz/fuzz_criu \
 	tests/fuzz/fuzz_frame \
 	tests/fuzz/fuzz_header \
 	tests/fuzz/fuzz_image_path \
@@ -185,6 +191,9 @@ tests_fuzz_fuzz_coalesce_LDFLAGS = $(LINK_FUZZ)
 tests_fuzz_fuzz_connfile_SOURCES = tests/fuzz/fuzz_connfile.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_connfile_LDADD = $(JUPYTER_TEST_LIBS)
 tests_fuzz_fuzz_connfile_LDFLAGS = $(LINK_FUZZ)
+tests_fuzz_fuzz_criu_SOURCES = tests/fuzz/fuzz_criu.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_criu_LDADD = libhost.a liblink.a libbase.a $(SECCOMP_LIBS)
+tests_fuzz_fuzz_criu_LDFLAGS = $(LINK_FUZZ)
 tests_fuzz_fuzz_frame_SOURCES = tests/fuzz/fuzz_frame.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_frame_LDADD = $(JUPYTER_TEST_LIBS)
 tests_fuzz_fuzz_frame_LDFLAGS = $(LINK_FUZZ)

@@ -229,17 +229,14 @@ kh_criu_exec(const struct kh_criu *criu, uint32_t owner, const char *images,
 }
 
 void
-kh_criu_reason(int dir, const char *log, char *out, size_t size)
+kh_criu_cause(char *log, char *out, size_t size)
 {
-    AUTO_FREE char *text = NULL;
     char *line, *save = NULL;
     const char *found = NULL, *at;
 
     out[0] = '\0';
-    if (kh_fd_read_file(dir, log, LOG_MAX, &text, NULL, NULL) < 0)
-        return;
     /* The first error is the cause, those behind it what became of it. */
-    for (line = strtok_r(text, "\n", &save); line && !found;
+    for (line = strtok_r(log, "\n", &save); line && !found;
          line = strtok_r(NULL, "\n", &save)) {
         found = strstr(line, "Error (");
         if (found && strstr(found, "rlimit: Can't setup"))
@@ -250,4 +247,14 @@ kh_criu_reason(int dir, const char *log, char *out, size_t size)
     at = strstr(found, "): ");
     at = at ? at + 3 : found;
     kh_log_clean(at, strlen(at), out, size);
+}
+
+void
+kh_criu_reason(int dir, const char *log, char *out, size_t size)
+{
+    AUTO_FREE char *text = NULL;
+
+    out[0] = '\0';
+    if (kh_fd_read_file(dir, log, LOG_MAX, &text, NULL, NULL) == 0)
+        kh_criu_cause(text, out, size);
 }

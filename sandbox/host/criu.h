@@ -48,8 +48,12 @@ void kh_criu_remember(const struct kh_criu *criu, const char *avoid);
 int kh_criu_exec(const struct kh_criu *criu, uint32_t owner, const char *images,
                  const char *const *args, int hook_fd, struct kh_error *err);
 
-/* The last error in the log of the directory DIR, in one line; "" when there is none.
- * What is in it may come from a sandbox: it is cleaned. */
+/* The first error in the text LOG, which is taken apart, in one line of at most SIZE
+ * bytes; "" when there is none. What is in it may come from a sandbox: it is cleaned.
+ * Pure. */
+void kh_criu_cause(char *log, char *out, size_t size);
+
+/* The same of the file LOG in the directory DIR. */
 void kh_criu_reason(int dir, const char *log, char *out, size_t size);
 
 #endif

@@ -25,6 +25,8 @@ numbers(const char *word)
     }
     if (kh_cpus_parse(word, &milli, NULL) == 0)
         MUST(milli >= 10 && milli <= 4096000);
+    if (kh_time_parse(word, &count, NULL) == 0)
+        MUST(count && count <= 10ull * 365 * 86400);
     if (kh_count_parse("count", word, 16, 32768, &count, NULL) == 0)
         MUST(count >= 16 && count <= 32768);
 }

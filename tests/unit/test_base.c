@@ -1,12 +1,15 @@
 #include "base/buf.h"
 #include "base/error.h"
+#include "base/fault.h"
 #include "base/fd.h"
 #include "base/log.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <signal.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "tests/tap.h"
@@ -128,6 +131,41 @@ logging(void)
            "aaaaaaaaa...", "long text is cut");
 }
 
+/* Only who asked for it at configure time has them. */
+static void
+faults(void)
+{
+    struct kh_error err = {0};
+    bool built = false;
+    int status = 0;
+    pid_t pid;
+
+#ifdef KH_FAULTS
+    built = true;
+#endif
+    unsetenv("KH_FAULT");
+    is_int(kh_fault("here", &err), 0, "no fault without a wish");
+    setenv("KH_FAULT", "here=ENOSPC", 1);
+    is_int(kh_fault("here", &err), built ? -ENOSPC : 0, "the fault that was wished");
+    if (built)
+        ok(strstr(err.text, "'here'"), "with its name: %s", err.text);
+    is_int(kh_fault("her", &err), 0, "none at the beginning of the name");
+    is_int(kh_fault("here-too", &err), 0, "none where it goes on");
+    setenv("KH_FAULT", "here", 1);
+    is_int(kh_fault("here", &err), 0, "none without a kind");
+    setenv("KH_FAULT", "here=EAGAIN", 1);
+    is_int(kh_fault("here", &err), 0, "none of a kind that is not known");
+    setenv("KH_FAULT", "here=kill", 1);
+    pid = fork();
+    if (pid == 0)
+        _exit(kh_fault("here", NULL));
+    waitpid(pid, &status, 0);
+    ok(built ? WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL
+             : WIFEXITED(status) && WEXITSTATUS(status) == 0,
+       "and the end, if that was wished");
+    unsetenv("KH_FAULT");
+}
+
 int
 main(void)
 {
@@ -137,5 +175,6 @@ main(void)
     passing();
     refusing();
     logging();
+    faults();
     return done();
 }

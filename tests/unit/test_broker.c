@@ -137,6 +137,60 @@ phases(void)
     end();
 }
 
+/* What names a sandbox or a snapshot finds none, and says so in an answer. */
+static void
+unknown(void)
+{
+    static const struct {
+        uint32_t type;
+        const char *what;
+    } table[] = {
+        {KH_BROKER_START, "START"},       {KH_BROKER_STOP, "STOP"},
+        {KH_BROKER_REMOVE, "REMOVE"},     {KH_BROKER_CONNECT, "CONNECT"},
+        {KH_BROKER_JOIN, "JOIN"},         {KH_BROKER_FREEZE, "FREEZE"},
+        {KH_BROKER_WAKE, "WAKE"},         {KH_BROKER_HIBERNATE, "HIBERNATE"},
+        {KH_BROKER_LADDER, "LADDER"},     {KH_BROKER_LIMIT, "LIMIT"},
+        {KH_BROKER_SNAPSHOT, "SNAPSHOT"}, {KH_BROKER_SNAPSHOT_REMOVE, "S. REMOVE"},
+    };
+    struct kh_broker_reply reply;
+    struct kh_error err;
+    size_t i;
+
+    greet();
+    for (i = 0; i < sizeof(table) / sizeof(*table); i++) {
+        struct kh_broker_request q = request(table[i].type, 100 + i);
+
+        strcpy(q.name, "nobody");
+        strcpy(q.other, "nothing");
+        kh_fd_send(gateway, &q, sizeof(q), -1);
+        is_int(kh_broker_serve(&broker, &err), 0, "%s is served", table[i].what);
+        kh_fd_recv(gateway, &reply, sizeof(reply), NULL);
+        ok(reply.error.code == ENOENT && reply.serial == 100 + i, "and finds none: %s",
+           reply.error.text);
+    }
+    end();
+}
+
+static void
+snapshot_names(void)
+{
+    char name[KH_NAME_SIZE];
+
+    ok(kh_snapshot_name_valid("point", false), "a snapshot is named like a sandbox");
+    ok(!kh_snapshot_name_valid("~point", false), "not like a temporary one");
+    ok(kh_snapshot_name_valid("~point", true), "which is like that");
+    ok(!kh_snapshot_name_valid("point", true), "and not otherwise");
+    ok(!kh_snapshot_name_valid("~", true) && !kh_snapshot_name_valid("~~a", true) &&
+           !kh_snapshot_name_valid("", true) && !kh_snapshot_name_valid("", false),
+       "nothing is no name");
+    memset(name, 'a', sizeof(name));
+    ok(!kh_snapshot_name_valid(name, false), "nor what has no end");
+    name[0] = '~';
+    ok(!kh_snapshot_name_valid(name, true), "also of a temporary one");
+    name[KH_NAME_SIZE - 1] = '\0';
+    ok(kh_snapshot_name_valid(name, true), "the longest one");
+}
+
 /* Reads what is there; true when the serials follow each other from *NEXT on. */
 static bool
 read_replies(uint64_t *next)
@@ -199,6 +253,8 @@ main(void)
 {
     malformed();
     phases();
+    unknown();
+    snapshot_names();
     late();
     never();
     return done();

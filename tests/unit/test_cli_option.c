@@ -1,4 +1,5 @@
 #include "kernelhost/cli/option.h"
+#include "kernelhost/cli/size.h"
 
 #include <errno.h>
 
@@ -129,6 +130,55 @@ nearest(void)
        "a long word is near to nothing");
 }
 
+static void
+times(void)
+{
+    static const struct {
+        const char *text;
+        uint64_t seconds; /* 0: refused */
+    } table[] = {
+        {"90", 90},
+        {"90s", 90},
+        {"10m", 600},
+        {"2h", 7200},
+        {"1.5d", 129600},
+        {"0.5m", 30},
+        {".5m", 30},
+        {"1.9", 1},
+        {"3650d", 315360000},
+        {"315360000", 315360000},
+        {"315360001", 0},
+        {"3651d", 0},
+        {"0", 0},
+        {"0.9s", 0},
+        {"", 0},
+        {"s", 0},
+        {"-1", 0},
+        {" 1", 0},
+        {"1 s", 0},
+        {"1S", 0},
+        {"1w", 0},
+        {"1m30s", 0},
+        {"1e3", 0},
+        {"99999999999999999999999999", 0},
+        {"213503982334602d", 0}, /* a second more than 2^64 of them */
+    };
+    size_t i;
+
+    for (i = 0; i < KH_COUNT(table); i++) {
+        uint64_t seconds = 7;
+        struct kh_error err = {0};
+        int r = kh_time_parse(table[i].text, &seconds, &err);
+
+        if (table[i].seconds)
+            ok(r == 0 && seconds == table[i].seconds, "'%s' is %llu s", table[i].text,
+               (unsigned long long)table[i].seconds);
+        else
+            ok(r == -EINVAL && seconds == 7 && err.text[0] == '\'', "refused: %s",
+               err.text);
+    }
+}
+
 int
 main(void)
 {
@@ -136,5 +186,6 @@ main(void)
     words();
     refusals();
     nearest();
+    times();
     return done();
 }

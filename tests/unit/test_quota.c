@@ -1,6 +1,8 @@
 /* The operator's configuration, and what quotas of it refuse. */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "kernelhost/gateway/quota.h"
 #include "tests/tap.h"
@@ -65,6 +67,40 @@ refuses(void)
     for (i = 0; i < sizeof(bad) / sizeof(*bad); i++)
         ok(parse(bad[i].text, &c, &err) < 0 && strstr(err.text, bad[i].words),
            "refused: %s (%s)", bad[i].text, err.text);
+}
+
+/* A file that is wrong lifts no quota. */
+static void
+loads(void)
+{
+    char path[] = "/tmp/kh-config-XXXXXX";
+    static const char right[] = "{\"quotas\":{\"local\":{\"forks\":6}}}";
+    int fd = mkstemp(path);
+    struct kh_config c;
+
+    kh_config_load(NULL, &c);
+    ok(!c.bad.code && c.prices.cpu_second > 0, "without a file all is preset");
+    kh_config_load("/tmp/kh-config-none", &c);
+    ok(!c.bad.code && c.prices.cpu_second > 0, "also if there is none at its path");
+    ok(write(fd, right, strlen(right)) > 0, "a file");
+    kh_config_load(path, &c);
+    ok(!c.bad.code && c.quota.forks == 6 && c.prices.cpu_second > 0, "is read");
+    ok(write(fd, "}", 1) == 1, "one brace too many");
+    kh_config_load(path, &c);
+    ok(c.bad.code == EINVAL && strstr(c.bad.text, "correct it") && !c.quota.forks &&
+           c.prices.cpu_second > 0,
+       "makes it wrong, in words: %s", c.bad.text);
+    ok(ftruncate(fd, KH_CONFIG_MAX + 1) == 0, "a file that is too large");
+    kh_config_load(path, &c);
+    ok(c.bad.code == EINVAL && strstr(c.bad.text, "larger"), "is wrong, too");
+    unlink(path);
+    ok(symlink("/dev/zero", path) == 0, "a link");
+    kh_config_load(path, &c);
+    is_int(c.bad.code, EINVAL, "is not followed");
+    unlink(path);
+    kh_config_load("/tmp", &c);
+    is_int(c.bad.code, EINVAL, "a directory is no file");
+    close(fd);
 }
 
 static void
@@ -145,6 +181,7 @@ main(void)
 {
     reads();
     refuses();
+    loads();
     judges();
     changes();
     forks();
