@@ -181,7 +181,7 @@ create(struct kh_broker *broker, const struct kh_broker_request *q,
         return r;
     r = snapshot ? kh_broker_take_over(snapshot, wish, err)
                  : find_image(broker, q, wish, err);
-    if (r == 0)
+    if (r >= 0)
         r = kh_box_create(broker->host, wish, snapshot ? snapshot->id : NULL, ret_box,
                           err);
     kh_image_let_go(&broker->host->store);

@@ -66,9 +66,9 @@ kh_criu_find(const char *dir, const char *hook, struct kh_criu *ret_criu,
 }
 
 /* Not the caller's: a shell could have left anything in it. */
+static const char runtime_dir[] = "XDG_RUNTIME_DIR=" NOTES;
 static const char *const environment[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin",
-                                          "LANG=C", "HOME=/", "XDG_RUNTIME_DIR=" NOTES,
-                                          NULL};
+                                          "LANG=C", "HOME=/", runtime_dir, NULL};
 
 static int
 descriptors(int hook_fd, struct kh_error *err)

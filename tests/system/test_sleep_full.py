@@ -62,9 +62,10 @@ def main():
         host.cli("create", "box", "--keep-awake")
         seen = int(session.run(host, "box", COUNT))
         host.kill()
+        full = ("No space left", "no room is left", "no inode is left")
         for what, options, words in (
-            ("a full disk", "size=4m", ("No space left", "no room is left", "no inode is left")),
-            ("no inodes", "size=1g,nr_inodes=12", ("No space left", "no room is left", "no inode is left")),
+            ("a full disk", "size=4m", full),
+            ("no inodes", "size=1g,nr_inodes=12", full),
             ("a read-only disk", "ro,size=1g", ("Read-only",)),
         ):
             mount("-t", "tmpfs", "-o", f"mode=0700,{options}", "none", memory)
@@ -75,7 +76,8 @@ def main():
         host.start()
         host.cli("sleep", "box")
         seen += 1
-        equal(int(session.run(host, "box", COUNT)), seen, "with room, it sleeps and wakes")
+        equal(int(session.run(host, "box", COUNT)), seen,
+              "with room, it sleeps and wakes")
         damaged(host, seen)
         equal(pathlib.Path(memory).is_dir(), True, "the memory's directory is there")
     done()
