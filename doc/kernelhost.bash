@@ -34,7 +34,7 @@ _kernelhost() {
             --output | -o | --save-dir | --cwd | -C | --env | -e | --name | --prefix | \
             --display-name | --connection-file | -f | --ref | --max-size | --max-entries | \
             --timeout | --from | --packages | --requirements | --to | --expires | --label | --freeze-after | \
-            --hibernate-after | --since | -s) ((i++)) ;;
+            --hibernate-after | --since | -s | --key) ((i++)) ;;
         -*) ;;
         *)
             if [ -z "$command" ]; then
@@ -43,7 +43,7 @@ _kernelhost() {
                 [ "$command ${COMP_WORDS[i]}" = 'checkpoint rm' ]; then
                 command+=" ${COMP_WORDS[i]}"
             elif [ "$command:$arguments" = snapshot:0 ] &&
-                [[ ${COMP_WORDS[i]} = @(ls|show|rm) ]]; then
+                [[ ${COMP_WORDS[i]} = @(ls|show|rm|export|import) ]]; then
                 command+=" ${COMP_WORDS[i]}"
             else
                 ((arguments++))
@@ -57,7 +57,7 @@ _kernelhost() {
         mapfile -t COMPREPLY < <(compgen -d -- "$current")
         return
         ;;
-    --output | -o | --connection-file | -f | --to | --packages | --requirements)
+    --output | -o | --connection-file | -f | --to | --packages | --requirements | --key)
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
         return
         ;;
@@ -101,6 +101,8 @@ _kernelhost() {
     'image build') options='--from --packages --requirements' ;;
     snapshot) options='--memory --expires' ;;
     'snapshot ls') options=--quiet ;;
+    'snapshot export') options=--key ;;
+    'snapshot import') options='--key --image --max-size --expires' ;;
     help) words=$commands ;;
     esac
     [ "$command" != kernel ] || options+=' --connection-file'
@@ -109,12 +111,12 @@ _kernelhost() {
         wake:* | fork:0 | 'snapshot ls:0' | 'checkpoint rm:0' | checkpoints:0 | rollback:0)
         words=$(_kernelhost_names "$state")
         ;;
-    snapshot:0) words="ls show rm $(_kernelhost_names "$state")" ;;
-    'snapshot show:0' | 'snapshot rm:'*) words=$(_kernelhost_snapshots "$state") ;;
+    snapshot:0) words="ls show rm export import $(_kernelhost_names "$state")" ;;
+    'snapshot show:0' | 'snapshot export:0' | 'snapshot rm:'*) words=$(_kernelhost_snapshots "$state") ;;
     checkpoint:0) words+=" $(_kernelhost_names "$state")" ;;
     esac
     case $command:$arguments in
-    'image import:0') [[ $current = -* ]] || mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
+    'image import:0' | 'snapshot import:0' | 'snapshot export:1') [[ $current = -* ]] || mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
     'image rm:'*) words=$(_kernelhost_images "$state") ;;
     esac
     [ ${#COMPREPLY[@]} = 0 ] || return

@@ -24,7 +24,7 @@ libcli_a_SOURCES = \
 	kernelhost/cli/renew.c \
 	kernelhost/cli/run_notebook.c kernelhost/cli/serve.c kernelhost/cli/session.c \
 	kernelhost/cli/session.h kernelhost/cli/show.c kernelhost/cli/idle.c kernelhost/cli/size.c \
-	kernelhost/cli/size.h kernelhost/cli/snapshot.c kernelhost/cli/table.c \
+	kernelhost/cli/size.h kernelhost/cli/snapshot.c kernelhost/cli/snapshot_archive.c kernelhost/cli/table.c \
 	kernelhost/cli/table.h \
 	kernelhost/cli/text.c kernelhost/cli/text.h kernelhost/cli/usage.c
 nodist_libcli_a_SOURCES = kernelhost/cli/logo.c

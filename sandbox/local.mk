@@ -88,7 +88,8 @@ libhost_a_SOURCES = \
 	sandbox/host/renew.c sandbox/host/renew.h \
 	sandbox/host/rootfs.c sandbox/host/rootfs.h \
 	sandbox/host/snapshot.c sandbox/host/snapshot.h \
-	sandbox/host/snapshot_load.c sandbox/host/snapshot_record.c \
+	sandbox/host/snapshot_adopt.c sandbox/host/snapshot_load.c \
+	sandbox/host/snapshot_record.c \
 	sandbox/host/snapshots.c sandbox/host/snapshots.h \
 	sandbox/host/spare.c sandbox/host/spare.h \
 	sandbox/host/spawn.c sandbox/host/spawn.h \
@@ -109,6 +110,24 @@ libhost_a_CPPFLAGS = $(AM_CPPFLAGS) $(SECCOMP_CFLAGS)
 pkglibexec_PROGRAMS += kernelhost-hook
 kernelhost_hook_SOURCES = sandbox/host/hook_main.c sandbox/host/hook.h
 kernelhost_hook_LDFLAGS = $(KH_STATIC_LDFLAGS)
+
+# kernelhost-snapshot: the operator's; archives of snapshots.
+noinst_LIBRARIES += libarchives.a
+libarchives_a_SOURCES = \
+	sandbox/archive/envelope.c sandbox/archive/envelope.h \
+	sandbox/archive/format.h \
+	sandbox/archive/jail.c sandbox/archive/jail.h \
+	sandbox/archive/key.c sandbox/archive/key.h \
+	sandbox/archive/pack.c sandbox/archive/pack.h \
+	sandbox/archive/pack_entry.c sandbox/archive/pack_own.h \
+	sandbox/archive/parse.c sandbox/archive/parse.h \
+	sandbox/archive/place.c sandbox/archive/place.h \
+	sandbox/archive/unpack.c sandbox/archive/unpack.h
+libarchives_a_CFLAGS = $(AM_CFLAGS) $(CRYPTO_CFLAGS) $(SECCOMP_CFLAGS)
+pkglibexec_PROGRAMS += kernelhost-snapshot
+kernelhost_snapshot_SOURCES = sandbox/archive/main.c
+kernelhost_snapshot_LDADD = libarchives.a libimage.a libhost.a liblink.a libbase.a \
+	$(CRYPTO_LIBS) $(SECCOMP_LIBS)
 
 pkglibexec_PROGRAMS += kernelhostd
 kernelhostd_SOURCES = sandbox/host/main.c
@@ -164,7 +183,7 @@ sandbox/runner/zygote/join.so: sandbox/runner/zygote/join.c
 	    -Wl,-z,noexecstack,-z,defs,-z,now,-z,relro -o $@ $(srcdir)/sandbox/runner/zygote/join.c
 
 # kernelhost-init: PID 1 inside. Static; links base and protocol/link only.
-EXTRA_DIST += doc/PROTOCOL.init doc/PROTOCOL.runner
+EXTRA_DIST += doc/PROTOCOL.archive doc/PROTOCOL.init doc/PROTOCOL.runner
 noinst_LIBRARIES += libinit.a
 libinit_a_SOURCES = \
 	sandbox/init/action.c sandbox/init/action.h \

@@ -136,9 +136,18 @@ tests_unit_test_cli_option_LDADD = $(CLI_TEST_LIBS)
 tests_unit_test_cli_text_SOURCES = tests/unit/test_cli_text.c
 tests_unit_test_cli_text_LDADD = $(CLI_TEST_LIBS)
 
+# Archives of snapshots.
+ARCHIVE_TEST_LIBS = libarchives.a libimage.a libhost.a liblink.a libbase.a \
+	$(CRYPTO_LIBS) $(SECCOMP_LIBS)
+check_PROGRAMS += tests/unit/test_archive
+TESTS += tests/unit/test_archive
+tests_unit_test_archive_SOURCES = tests/unit/test_archive.c
+tests_unit_test_archive_LDADD = $(ARCHIVE_TEST_LIBS)
+
 # Fuzz targets. Plain builds replay the corpus in make check; --enable-fuzzing
 # links them with libFuzzer instead.
 FUZZ_TARGETS = \
+	tests/fuzz/fuzz_archive \
 	tests/fuzz/fuzz_base64 \
 	tests/fuzz/fuzz_broker \
 	tests/fuzz/fuzz_cgroup \
@@ -176,6 +185,9 @@ LINK_FUZZ = $(AM_LDFLAGS)
 TESTS += $(FUZZ_TARGETS)
 endif
 
+tests_fuzz_fuzz_archive_SOURCES = tests/fuzz/fuzz_archive.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_archive_LDADD = $(ARCHIVE_TEST_LIBS)
+tests_fuzz_fuzz_archive_LDFLAGS = $(LINK_FUZZ)
 tests_fuzz_fuzz_base64_SOURCES = tests/fuzz/fuzz_base64.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_base64_LDADD = $(GATEWAY_TEST_LIBS)
 tests_fuzz_fuzz_base64_LDFLAGS = $(LINK_FUZZ)
@@ -338,6 +350,7 @@ EXTRA_DIST += tests/data/notebooks tests/system/api.py tests/system/notebooks.py
 	tests/system/test_abuse_http.py tests/system/test_admission.py \
 	tests/system/attacks.py tests/system/neighbours_load.py \
 	tests/system/test_neighbours.py tests/system/test_disk.py \
+	tests/system/envelopes.py tests/system/test_snapshot_archive.py \
 	tests/system/snapshots.py tests/system/tree.py tests/system/test_fork.py \
 	tests/system/test_snapshot.py tests/system/test_snapshot_kill.py \
 	tests/system/test_snapshot_names.py \

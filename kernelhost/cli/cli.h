@@ -78,16 +78,17 @@ kh_command_fn kh_cmd_checkpoint, kh_cmd_checkpoint_rm, kh_cmd_checkpoints,
     kh_cmd_image_rm, kh_cmd_kernel, kh_cmd_kernelspec_install, kh_cmd_kernelspec_list,
     kh_cmd_kernelspec_remove, kh_cmd_limits, kh_cmd_ls, kh_cmd_restart, kh_cmd_rm,
     kh_cmd_rollback, kh_cmd_run, kh_cmd_serve, kh_cmd_show, kh_cmd_sleep,
-    kh_cmd_snapshot, kh_cmd_snapshot_ls, kh_cmd_snapshot_rm, kh_cmd_snapshot_show,
-    kh_cmd_start, kh_cmd_stop, kh_cmd_upgrade, kh_cmd_usage, kh_cmd_version,
-    kh_cmd_wake;
+    kh_cmd_snapshot, kh_cmd_snapshot_export, kh_cmd_snapshot_import, kh_cmd_snapshot_ls,
+    kh_cmd_snapshot_rm, kh_cmd_snapshot_show, kh_cmd_start, kh_cmd_stop, kh_cmd_upgrade,
+    kh_cmd_usage, kh_cmd_version, kh_cmd_wake;
 
 extern const struct kh_option kh_options_checkpoint[], kh_options_checkpoints[],
     kh_options_connect[], kh_options_create[], kh_options_exec[], kh_options_fork[],
     kh_options_idle[], kh_options_image_build[], kh_options_image_import[],
     kh_options_kernel[], kh_options_kernelspec[], kh_options_kernelspec_remove[],
     kh_options_limits[], kh_options_ls[], kh_options_run[], kh_options_serve[],
-    kh_options_sleep[], kh_options_snapshot[], kh_options_snapshot_ls[],
-    kh_options_upgrade[], kh_options_usage[];
+    kh_options_sleep[], kh_options_snapshot[], kh_options_snapshot_export[],
+    kh_options_snapshot_import[], kh_options_snapshot_ls[], kh_options_upgrade[],
+    kh_options_usage[];
 
 #endif

@@ -168,6 +168,18 @@ const struct kh_command kh_commands[] = {
     {"snapshot rm", "SNAPSHOT...", "remove snapshots",
      "Sandboxes that were made from them keep all they have.", NO_OPTIONS, 1, ANY, 0, 0,
      kh_cmd_snapshot_rm},
+    {"snapshot export", "SNAPSHOT FILE [--key FILE]",
+     "write a snapshot into a file, for this host or another",
+     "- is standard output. The file is authenticated under the host's key, "
+     "snapshot.key\n"
+     "in its state directory, or another; it is not encrypted.",
+     kh_options_snapshot_export, 2, 2, 0, 0, kh_cmd_snapshot_export},
+    {"snapshot import",
+     "FILE [SNAPSHOT] [--key FILE] [--image IMAGE] [--max-size SIZE] [--expires TIME]",
+     "make a snapshot of a file that export wrote",
+     "- is standard input. Refused whole if a bit of it is not as it was written.\n"
+     "Sandboxes made from it have this host's default limits.",
+     kh_options_snapshot_import, 1, 2, 0, 0, kh_cmd_snapshot_import},
     {"fork", "NAME NEW... [--files]", "make sandboxes with all that another has now",
      "Files, processes and variables; only the files with --files, or if it is "
      "stopped.\n"

@@ -45,6 +45,7 @@ static const struct {
     {"POST", "/v1/sandboxes/NAME/snapshots", kh_v1_snapshot_new},
     {"POST", "/v1/sandboxes/NAME/fork", kh_v1_fork},
     {"GET", "/v1/snapshots", kh_v1_snapshots},
+    {"POST", "/v1/snapshots", kh_v1_snapshot_adopt},
     {"GET", "/v1/snapshots/NAME", kh_v1_snapshot_show},
     {"DELETE", "/v1/snapshots/NAME", kh_v1_snapshot_remove},
     {"POST", "/v1/launch", kh_v1_launch},

@@ -37,7 +37,7 @@ kh_v1_handler kh_v1_kernels, kh_v1_kernel_new, kh_v1_kernel_remove,
     kh_v1_kernel_interrupt, kh_v1_kernel_restart, kh_v1_connect;
 /* v1_snapshots.c, v1_fork.c */
 kh_v1_handler kh_v1_snapshots, kh_v1_snapshot_new, kh_v1_snapshot_show,
-    kh_v1_snapshot_remove, kh_v1_fork;
+    kh_v1_snapshot_remove, kh_v1_snapshot_adopt, kh_v1_fork;
 /* v1_checkpoints.c */
 kh_v1_handler kh_v1_checkpoints, kh_v1_checkpoint_new, kh_v1_checkpoint_remove,
     kh_v1_checkpoint_rollback;

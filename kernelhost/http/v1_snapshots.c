@@ -38,14 +38,15 @@ snapshot_json(const struct kh_broker_reply *reply)
     char id[2 * KH_ID_SIZE + 1];
 
     kh_v1_id_text(reply->id, id);
-    return json_pack("{s:s, s:s, s:s, s:s, s:b, s:I, s:o, s:o, s:{s:I, s:f, s:i, s:o}}",
-                     "name", reply->other, "id", id, "sandbox", reply->name, "image",
-                     reply->image, "memory", reply->flags & KH_SNAPSHOT_MEMORY, "bytes",
-                     (json_int_t)reply->held, "created", kh_v1_date(reply->created),
-                     "expires", kh_v1_date(reply->expires), "limits", "memory",
-                     (json_int_t)reply->limits.memory, "cpus",
-                     reply->limits.cpu_milli / 1000.0, "pids", (int)reply->limits.pids,
-                     "disk", kh_v1_size(reply->limits.disk));
+    return json_pack(
+        "{s:s, s:s, s:s, s:s, s:b, s:I, s:o, s:o, s:{s:o, s:o, s:o, s:o}}", "name",
+        reply->other, "id", id, "sandbox", reply->name, "image", reply->image, "memory",
+        reply->flags & KH_SNAPSHOT_MEMORY, "bytes", (json_int_t)reply->held, "created",
+        kh_v1_date(reply->created), "expires", kh_v1_date(reply->expires), "limits",
+        "memory", kh_v1_size(reply->limits.memory), "cpus",
+        reply->limits.cpu_milli ? json_real(reply->limits.cpu_milli / 1000.0)
+                                : json_null(),
+        "pids", kh_v1_size(reply->limits.pids), "disk", kh_v1_size(reply->limits.disk));
 }
 
 /* The answer to a request whose good answer is one snapshot. */
@@ -59,7 +60,7 @@ answer(struct kh_http_request *request, unsigned status,
         kh_v1_reply(request, status, snapshot_json(reply));
 }
 
-/* One that is to be taken. */
+/* One that is to be taken, or comes from an archive. */
 struct taking {
     struct kh_gateway *gateway;
     struct kh_http_request *http;
@@ -91,9 +92,12 @@ take(struct taking *taking)
         return;
     }
     gateway->coming_snapshots++;
-    kh_snapshot_ask(gateway, taking->request.name, taking->request.other,
-                    taking->request.expires, (unsigned)taking->request.arg, on_taken,
-                    taking);
+    if (taking->request.type == KH_BROKER_SNAPSHOT_ADOPT)
+        kh_broker_call(gateway->broker, &taking->request, on_taken, taking);
+    else
+        kh_snapshot_ask(gateway, taking->request.name, taking->request.other,
+                        taking->request.expires, (unsigned)taking->request.arg,
+                        on_taken, taking);
 }
 
 /* A quota needs to know how many there are; kernelhostd does. */
@@ -111,6 +115,19 @@ on_counted(void *arg, const struct kh_broker_reply *reply, int *fd)
     taking->count++;
     request.arg = reply->arg;
     kh_broker_call(taking->gateway->broker, &request, on_counted, taking);
+}
+
+static void
+begin(const struct kh_v1_call *call, const struct kh_broker_request *request)
+{
+    struct kh_broker_request all = {.type = KH_BROKER_SNAPSHOTS};
+    struct taking *taking = kh_xcalloc(1, sizeof(*taking));
+
+    *taking = (struct taking){call->gateway, call->request, *request, 0};
+    if (call->gateway->config.quota.snapshots)
+        kh_broker_call(call->gateway->broker, &all, on_counted, taking);
+    else
+        take(taking);
 }
 
 static int
@@ -158,8 +175,6 @@ void
 kh_v1_snapshot_new(const struct kh_v1_call *call)
 {
     struct kh_broker_request request = {.type = KH_BROKER_SNAPSHOT};
-    struct kh_broker_request all = {.type = KH_BROKER_SNAPSHOTS};
-    struct taking *taking;
     struct kh_error err;
 
     if (!kh_v1_sandbox(call))
@@ -169,12 +184,28 @@ kh_v1_snapshot_new(const struct kh_v1_call *call)
         return;
     }
     snprintf(request.name, sizeof(request.name), "%s", call->name);
-    taking = kh_xcalloc(1, sizeof(*taking));
-    *taking = (struct taking){call->gateway, call->request, request, 0};
-    if (call->gateway->config.quota.snapshots)
-        kh_broker_call(call->gateway->broker, &all, on_counted, taking);
-    else
-        take(taking);
+    begin(call, &request);
+}
+
+/* Of an archive that was unpacked already: kernelhostd has it from root alone. */
+void
+kh_v1_snapshot_adopt(const struct kh_v1_call *call)
+{
+    struct kh_broker_request request = {.type = KH_BROKER_SNAPSHOT_ADOPT};
+    struct kh_error err;
+    const char *id;
+    int r = kh_v1_text(call->body, "import", 2 * KH_ID_SIZE, "", &id, &err);
+
+    if (r == 0)
+        r = read_expires(call->body, &request.expires, &err);
+    if (r == 0 && strspn(id, "0123456789abcdef") != 2 * KH_ID_SIZE)
+        r = kh_fail(&err, EINVAL, "'import' must be what kernelhost-snapshot printed");
+    if (r < 0) {
+        kh_v1_error(call->request, &err);
+        return;
+    }
+    snprintf(request.name, sizeof(request.name), "%s", id);
+    begin(call, &request);
 }
 
 static void list(struct wait *wait, uint64_t cursor);

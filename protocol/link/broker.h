@@ -53,6 +53,8 @@ enum kh_broker_type {
     KH_BROKER_SNAPSHOTS = 21, /* as LIST, for snapshots: those of `name` if it is
                                  not "", or the one that is called `other` */
     KH_BROKER_SNAPSHOT_REMOVE = 22, /* other: what was made from it stays */
+    KH_BROKER_SNAPSHOT_ADOPT = 23,  /* name: the id of an archive that root unpacked
+                                       beside the snapshots; it becomes one */
     KH_BROKER_LIMIT = 15,   /* name, limits: those that are not 0 are its from now on,
                                and in its record. EINVAL, EBUSY (more is in use) */
     KH_BROKER_ENDED = 25,   /* as LIST, of removed sandboxes: name, id, account; each

@@ -38,6 +38,9 @@ int kh_broker_snapshots(struct kh_broker *broker, const struct kh_broker_request
 int kh_broker_snapshot_remove(struct kh_broker *broker,
                               const struct kh_broker_request *q,
                               struct kh_broker_reply *reply, int *ret_pass);
+int kh_broker_snapshot_adopt(struct kh_broker *broker,
+                             const struct kh_broker_request *q,
+                             struct kh_broker_reply *reply, int *ret_pass);
 struct kh_snapshot *kh_broker_find_snapshot(struct kh_broker *broker,
                                             const struct kh_broker_request *q,
                                             struct kh_error *err);

@@ -337,6 +337,7 @@ const struct kh_broker_row kh_broker_table[] = {
     {KH_BROKER_SNAPSHOT, KH_BROKER_READY, kh_broker_snapshot},
     {KH_BROKER_SNAPSHOTS, KH_BROKER_READY, kh_broker_snapshots},
     {KH_BROKER_SNAPSHOT_REMOVE, KH_BROKER_READY, kh_broker_snapshot_remove},
+    {KH_BROKER_SNAPSHOT_ADOPT, KH_BROKER_READY, kh_broker_snapshot_adopt},
     {KH_BROKER_LIMIT, KH_BROKER_READY, kh_broker_serve_limit},
     {KH_BROKER_ENDED, KH_BROKER_READY, kh_broker_serve_ended},
     {KH_BROKER_SETTLED, KH_BROKER_READY, kh_broker_serve_settled},

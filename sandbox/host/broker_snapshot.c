@@ -150,3 +150,17 @@ kh_broker_snapshot_remove(struct kh_broker *broker, const struct kh_broker_reque
     (void)ret_pass;
     return snapshot ? kh_snapshot_remove(snapshot, &reply->error) : -ENOENT;
 }
+
+int
+kh_broker_snapshot_adopt(struct kh_broker *broker, const struct kh_broker_request *q,
+                         struct kh_broker_reply *reply, int *ret_pass)
+{
+    struct kh_snapshot *snapshot = NULL;
+    int r =
+        kh_snapshot_adopt(broker->host, q->name, q->expires, &snapshot, &reply->error);
+
+    (void)ret_pass;
+    if (r == 0)
+        describe(snapshot, reply);
+    return r;
+}

@@ -50,6 +50,9 @@ int kh_disk_get(const struct kh_disk *disk, const char *id, struct kh_error *err
 int kh_disk_copy(const struct kh_disk *disk, const char *from, const char *id,
                  bool readonly, struct kh_error *err);
 
+/* Disk ID, which is whole, is from now on a snapshot: read-only, without a limit. */
+int kh_disk_keep(const struct kh_disk *disk, const char *id, struct kh_error *err);
+
 /* The bytes that ID refers to, shared ones too, as of its last commit. */
 int kh_disk_held(const struct kh_disk *disk, const char *id, uint64_t *ret_bytes,
                  struct kh_error *err);

@@ -127,19 +127,17 @@ discard(const struct kh_snapshot *snapshot)
 
 /* ---- taking ---- */
 
-static int
-check_name(struct kh_host *host, const struct kh_snapshot_record *record,
-           struct kh_error *err)
+int
+kh_snapshot_check_name(struct kh_host *host, const char *name, bool temporary,
+                       struct kh_error *err)
 {
-    bool temporary = record->flags & KH_SNAPSHOT_TEMPORARY;
-
-    if (!kh_snapshot_name_valid(record->name, temporary))
+    if (!kh_snapshot_name_valid(name, temporary))
         return kh_fail(err, EINVAL, "a snapshot name has " KH_NAME_RULE);
-    if (kh_snapshots_find(&host->snapshots, record->name))
+    if (kh_snapshots_find(&host->snapshots, name))
         return kh_fail(err, EEXIST,
                        "there is already a snapshot '%s' (hint: another name, or "
                        "kernelhost snapshot rm %s)",
-                       record->name, record->name);
+                       name, name);
     if (host->snapshots.count >= host->snapshots.max)
         return kh_fail(
             err, EUSERS,
@@ -184,7 +182,8 @@ static int
 check(const struct kh_box *box, const struct kh_snapshot_record *record,
       struct kh_error *err)
 {
-    int r = check_name(box->host, record, err);
+    int r = kh_snapshot_check_name(box->host, record->name,
+                                   record->flags & KH_SNAPSHOT_TEMPORARY, err);
 
     if (r < 0)
         return r;

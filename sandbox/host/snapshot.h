@@ -35,6 +35,10 @@
 /* In its directory. */
 #define KH_SNAPSHOT_MEMORY_DIR "memory"
 
+/* STATE/snapshots/import.ID: a record, and a disk, that kernelhost-snapshot unpacked.
+ */
+#define KH_SNAPSHOT_IMPORT "import."
+
 struct kh_snapshot_record {
     uint8_t id[KH_ID_SIZE];
     char name[KH_NAME_SIZE];
@@ -78,6 +82,16 @@ int kh_snapshot_take(struct kh_box *box, const struct kh_snapshot_record *record
 /* One that exists, or will, in the host's table. */
 struct kh_snapshot *kh_snapshot_new(struct kh_host *host,
                                     const struct kh_snapshot_record *record);
+
+/* Makes a snapshot of what was unpacked under ID. Its name, image and the sandbox it is
+ * of are the record's; limits are the host's defaults, whatever was written there.
+ * -ENOENT, -EEXIST, -EUSERS, -EBADMSG. */
+int kh_snapshot_adopt(struct kh_host *host, const char *id, uint64_t expires,
+                      struct kh_snapshot **ret_snapshot, struct kh_error *err);
+
+/* Whether one more may have that name. */
+int kh_snapshot_check_name(struct kh_host *host, const char *name, bool temporary,
+                           struct kh_error *err);
 
 /* Removes it. What was made from it stays. */
 int kh_snapshot_remove(struct kh_snapshot *snapshot, struct kh_error *err);

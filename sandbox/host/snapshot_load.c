@@ -179,6 +179,9 @@ kh_snapshot_load(struct kh_host *host, struct kh_error *err)
         if (strspn(entry->d_name, "0123456789abcdef") == KH_ID_TEXT - 1 &&
             strlen(entry->d_name) == KH_ID_TEXT - 1)
             load_one(host, entry->d_name);
+        else if (!strncmp(entry->d_name, KH_SNAPSHOT_IMPORT,
+                          strlen(KH_SNAPSHOT_IMPORT)))
+            drop(&host->store, entry->d_name); /* nobody asked for it in time */
     if (dir)
         closedir(dir);
     /* In the order of their making, as those that come. */

@@ -63,6 +63,16 @@ kh_subvolume_snapshot(int parent, int source, const char *name, bool readonly,
 }
 
 int
+kh_subvolume_keep(int dir, struct kh_error *err)
+{
+    uint64_t flags = BTRFS_SUBVOL_RDONLY;
+
+    return ioctl(dir, BTRFS_IOC_SUBVOL_SETFLAGS, &flags) < 0
+               ? kh_fail_errno(err, "cannot make a disk read-only")
+               : 0;
+}
+
+int
 kh_subvolume_held(int dir, uint64_t *ret_bytes, struct kh_error *err)
 {
     struct btrfs_ioctl_search_args args = {.key = {.tree_id = BTRFS_QUOTA_TREE_OBJECTID,

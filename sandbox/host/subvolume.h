@@ -24,6 +24,9 @@ int kh_subvolume_make(int parent, const char *name, uint64_t bytes,
 int kh_subvolume_snapshot(int parent, int source, const char *name, bool readonly,
                           struct kh_error *err);
 
+/* The open subvolume DIR is read-only from now on. */
+int kh_subvolume_keep(int dir, struct kh_error *err);
+
 /* The bytes that the open subvolume DIR refers to, shared ones too, as of the last
  * commit. */
 int kh_subvolume_held(int dir, uint64_t *ret_bytes, struct kh_error *err);
