@@ -194,7 +194,7 @@ serve_create(struct kh_broker *broker, const struct kh_broker_request *q,
 {
     const struct kh_snapshot *snapshot = NULL;
     struct kh_record wish = {.limits = q->limits};
-    struct kh_box *box;
+    struct kh_box *box = NULL;
     int r;
 
     if (!kh_name_valid(q->name))
