@@ -182,7 +182,8 @@ def sleeps(bench, host, peer):
     for size, mib in SIZES:
         if bench.options.smoke and size == 1000:
             continue
-        if not any(map(bench.wanted, (f"wake_{size}", "fork4_files", "snapshot_create_memory"))):
+        names = (f"wake_{size}", "fork4_files", "snapshot_create_memory")
+        if not any(map(bench.wanted, names)):
             continue
         name = f"bed-{size}"
         host.cli("create", name, "--memory", "3G", "--keep-awake")
