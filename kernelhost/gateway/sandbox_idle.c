@@ -67,13 +67,20 @@ due_at(const struct kh_sandbox *sandbox)
                                     : sandbox->doze.active + (uint64_t)after * 1000;
 }
 
+/* Frozen without a link, as a snapshot of it leaves it. */
+static bool
+is_left(const struct kh_sandbox *sandbox)
+{
+    return sandbox->phase == KH_PHASE_AWAY && is_frozen(sandbox);
+}
+
 /* Processor time is read some time before, and compared when it is due. */
 void
 kh_doze_look(struct kh_sandbox *sandbox)
 {
     uint64_t due = due_at(sandbox), at = now(sandbox), wait;
 
-    if (sandbox->phase != KH_PHASE_UP || due == UINT64_MAX) {
+    if (!(sandbox->phase == KH_PHASE_UP || is_left(sandbox)) || due == UINT64_MAX) {
         kh_timer_stop(sandbox->doze.timer);
         return;
     }
@@ -130,11 +137,20 @@ on_usage(void *arg, const struct kh_broker_reply *reply, int *fd)
 }
 
 static void
+on_asleep(void *arg, const struct kh_error *err)
+{
+    (void)arg;
+    (void)err; /* it has been noted */
+}
+
+static void
 on_timer(void *arg)
 {
     struct kh_sandbox *sandbox = arg;
     struct kh_doze *doze = &sandbox->doze;
 
+    if (is_left(sandbox) && now(sandbox) >= due_at(sandbox))
+        kh_sandbox_sleep(sandbox, KH_SLEEP_HIBERNATE, on_asleep, NULL);
     if (sandbox->phase != KH_PHASE_UP || doze->busy)
         return;
     if (kh_doze_occupation(sandbox))

@@ -169,7 +169,7 @@ def full(host):
     host.cli("create", "box", "--disk", "16M")
     equal(run(host, "box", fill), "122\n", "a disk is full")
     host.cli("snapshot", "box", "full")
-    host.cli("fork", "box", "child")
+    host.cli("fork", "box", "child", "--files")  # else it has the file open, too
     host.cli("create", "roomy", "--from", "full", "--disk", "64M")
     equal(run(host, "child", clear), "True\nroom\n",
           "a fork of it has all, and can be cleared")
