@@ -374,7 +374,8 @@ EXTRA_DIST += tests/data/notebooks tests/system/api.py tests/system/notebooks.py
 BENCH_TOOLS = tests/bench/client tests/bench/life tests/bench/null-kernel
 check_PROGRAMS += $(BENCH_TOOLS)
 EXTRA_DIST += tests/bench/bench.py tests/bench/blocking.py tests/bench/kernels.py \
-	tests/bench/sleeps.py tests/bench/report.py tests/bench/scale.py tests/bench/churn.py
+	tests/bench/sleeps.py tests/bench/report.py tests/bench/scale.py tests/bench/churn.py \
+	tests/bench/stored.py
 .PHONY: bench-tools
 bench-tools: $(BENCH_TOOLS)
 BENCH_LIBS = $(JUPYTER_TEST_LIBS) $(ZMQ_LIBS)
