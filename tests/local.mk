@@ -375,7 +375,7 @@ BENCH_TOOLS = tests/bench/client tests/bench/life tests/bench/null-kernel
 check_PROGRAMS += $(BENCH_TOOLS)
 EXTRA_DIST += tests/bench/bench.py tests/bench/blocking.py tests/bench/kernels.py \
 	tests/bench/sleeps.py tests/bench/report.py tests/bench/scale.py tests/bench/churn.py \
-	tests/bench/stored.py
+	tests/bench/stored.py tests/bench/restore.py
 .PHONY: bench-tools
 bench-tools: $(BENCH_TOOLS)
 BENCH_LIBS = $(JUPYTER_TEST_LIBS) $(ZMQ_LIBS)
