@@ -144,8 +144,10 @@ class Inventory:
 
     def settled(self, want):
         """Again until it equals WANT (None: the one before), for 10 s: the gateway
-        closes what clients left, and the kernel collects keys, in their own time."""
+        closes what clients left, and the kernel collects keys, in their own time. Who
+        asks for usage has the accounts of what was removed collected."""
         before = None
+        self.host.cli("usage", check=False)
         for _ in range(50):
             got = self.take()
             if not differing(before if want is None else want, got):

@@ -16,7 +16,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         MUST(*header.msg_id && *header.session && *header.msg_type);
         MUST(strspn(header.msg_type, IN_TOPICS) == strlen(header.msg_type));
         MUST(memchr(header.subshell_id, 0, sizeof(header.subshell_id)));
-        MUST(!*header.version || !strncmp(header.version, "5.", 2));
+        MUST(!*header.version || !strcmp(header.version, "5") ||
+             !strncmp(header.version, "5.", 2));
     }
     memcpy(name, data, size < sizeof(name) ? size : sizeof(name));
     memcpy(image, data, size < sizeof(image) ? size : sizeof(image));
