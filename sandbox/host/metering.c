@@ -269,12 +269,18 @@ give(struct kh_host *host, struct kh_box *box)
         box->meter = found->meter;
         found->number = 0;
     }
-    if (box->phase != KH_BOX_STOPPED || !kh_cgroup_number(host->groups, box->id)) {
-        kh_metering_read(host, box, NULL);
+    if (box->phase == KH_BOX_STOPPED && kh_cgroup_number(host->groups, box->id)) {
+        kh_cgroup_kill(host->groups, box->id);
+        kh_metering_settle(host, box);
         return;
     }
-    kh_cgroup_kill(host->groups, box->id);
-    kh_metering_settle(host, box);
+    /* To look at ten thousand disks takes seconds, and they are looked at within the
+     * next minute anyway. */
+    if (found && box->phase == KH_BOX_STOPPED) {
+        box->disk_used = box->meter.sum.disk_now;
+        box->disk_at = now_ms();
+    }
+    kh_metering_read(host, box, NULL);
 }
 
 /* What has no box was being removed: its processes end now, if there are any. */
