@@ -46,7 +46,7 @@ kernelhost_import_LDADD = libimport.a libimage.a libbase.a $(ARCHIVE_LIBS) \
 noinst_LIBRARIES += libhost.a
 libhost_a_SOURCES = \
 	sandbox/host/birth.c sandbox/host/birth.h \
-	sandbox/host/box.c sandbox/host/box.h sandbox/host/box_copy.c sandbox/host/box_own.h sandbox/host/box_run.c \
+	sandbox/host/box.c sandbox/host/box.h sandbox/host/box_copy.c sandbox/host/box_freeze.c sandbox/host/box_own.h sandbox/host/box_run.c \
 	sandbox/host/box_limit.c \
 	sandbox/host/admission.c sandbox/host/admission.h \
 	sandbox/host/boxes.c sandbox/host/boxes.h \
@@ -103,6 +103,7 @@ libhost_a_SOURCES = \
 	sandbox/host/wake.c sandbox/host/wake.h sandbox/host/wake_own.h \
 	sandbox/host/wake_put.c sandbox/host/wake_queue.c \
 	sandbox/host/watch.c sandbox/host/watch.h \
+	sandbox/host/weigh.c sandbox/host/weigh.h \
 	sandbox/host/zygote.c sandbox/host/zygote.h sandbox/host/zygote_start.c
 libhost_a_CPPFLAGS = $(AM_CPPFLAGS) $(SECCOMP_CFLAGS)
 

@@ -7,24 +7,12 @@
 #include "kernelhost/cli/http.h"
 #include "kernelhost/cli/limits.h"
 #include "kernelhost/cli/print.h"
-#include "kernelhost/cli/size.h"
 #include "protocol/jupyter/jsontree.h"
 
 const struct kh_option kh_options_idle[] = {
     KH_IDLE_OPTIONS,
     {0},
 };
-
-static const char *
-after(const json_t *ladder, const char *field, char out[KH_SIZE_TEXT])
-{
-    const json_t *value = json_object_get(ladder, field);
-
-    if (!json_is_integer(value))
-        return "never";
-    snprintf(out, KH_SIZE_TEXT, "%llds", (long long)json_integer_value(value));
-    return out;
-}
 
 int
 kh_cmd_idle(struct kh_cli *cli, const struct kh_args *args, struct kh_error *err)
@@ -33,7 +21,7 @@ kh_cmd_idle(struct kh_cli *cli, const struct kh_args *args, struct kh_error *err
     AUTO_JSON json_t *body = json_object(), *sandbox = NULL;
     AUTO_FREE char *path = NULL;
     const json_t *ladder;
-    char freeze[KH_SIZE_TEXT], hibernate[KH_SIZE_TEXT];
+    char text[KH_IDLE_TEXT];
     bool change;
     int r = kh_idle_read(args, body, err);
 
@@ -49,8 +37,6 @@ kh_cmd_idle(struct kh_cli *cli, const struct kh_args *args, struct kh_error *err
     if (cli->json)
         kh_print_json(ladder);
     else
-        printf("freezes after %s, hibernates after %s\n",
-               after(ladder, "freeze_after", freeze),
-               after(ladder, "hibernate_after", hibernate));
+        printf("%s\n", kh_idle_text(ladder, text));
     return KH_EXIT_OK;
 }

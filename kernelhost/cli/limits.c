@@ -1,6 +1,7 @@
 #include "kernelhost/cli/limits.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/clean.h"
@@ -127,4 +128,26 @@ kh_idle_read(const struct kh_args *args, json_t *body, struct kh_error *err)
     int r = put_time(args, "freeze-after", "freeze_after", body, err);
 
     return r < 0 ? r : put_time(args, "hibernate-after", "hibernate_after", body, err);
+}
+
+static const char *
+after(const json_t *ladder, const char *field, char out[KH_SIZE_TEXT])
+{
+    const json_t *value = json_object_get(ladder, field);
+
+    if (!json_is_integer(value))
+        return "never";
+    snprintf(out, KH_SIZE_TEXT, "%llds", (long long)json_integer_value(value));
+    return out;
+}
+
+const char *
+kh_idle_text(const json_t *ladder, char out[KH_IDLE_TEXT])
+{
+    char freeze[KH_SIZE_TEXT], hibernate[KH_SIZE_TEXT];
+
+    snprintf(out, KH_IDLE_TEXT, "freezes after %s, hibernates after %s",
+             after(ladder, "freeze_after", freeze),
+             after(ladder, "hibernate_after", hibernate));
+    return out;
 }

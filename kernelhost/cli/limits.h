@@ -33,4 +33,9 @@ int kh_limits_read(const struct kh_args *args, json_t *body, struct kh_error *er
 /* The same for KH_IDLE_OPTIONS. */
 int kh_idle_read(const struct kh_args *args, json_t *body, struct kh_error *err);
 
+#define KH_IDLE_TEXT 96
+
+/* A ladder of the API in words. Returns OUT. */
+const char *kh_idle_text(const json_t *ladder, char out[KH_IDLE_TEXT]);
+
 #endif

@@ -57,7 +57,8 @@ find_host(int run, const char *state, pid_t *ret_pid, struct kh_error *err)
     return 0;
 }
 
-/* "ID started" of what runs now, as the keys of an object, with the names. */
+/* "ID started" of what runs now, or sleeps, as the keys of an object, with the names.
+ */
 static int
 list_running(const char *state, json_t **ret_running, struct kh_error *err)
 {
@@ -77,7 +78,7 @@ list_running(const char *state, json_t **ret_running, struct kh_error *err)
         AUTO_FREE char *key = kh_xasprintf("%s %s", kh_http_text(box, "id"),
                                            kh_http_text(box, "started"));
 
-        if (!strcmp(kh_http_text(box, "state"), "running"))
+        if (strcmp(kh_http_text(box, "state"), "stopped") != 0)
             json_object_set_new(running, key, json_string(kh_http_text(box, "name")));
     }
     *ret_running = STEAL_PTR(running);

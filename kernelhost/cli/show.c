@@ -7,6 +7,7 @@
 
 #include "base/fd.h"
 #include "kernelhost/cli/http.h"
+#include "kernelhost/cli/limits.h"
 #include "kernelhost/cli/print.h"
 #include "kernelhost/cli/size.h"
 #include "kernelhost/cli/text.h"
@@ -21,7 +22,7 @@ static void add(struct kh_buf *out, const char *label, const char *format, ...)
 static void
 add(struct kh_buf *out, const char *label, const char *format, ...)
 {
-    char value[256];
+    char value[512];
     va_list args;
 
     va_start(args, format);
@@ -54,6 +55,19 @@ add_usage(struct kh_buf *out, const json_t *limits, const json_t *usage)
     if (integer(usage, "oom_kills"))
         add(out, "oom kills", "%lld (hint: a larger --memory)",
             integer(usage, "oom_kills"));
+}
+
+static void
+add_sleep(struct kh_buf *out, const json_t *sandbox)
+{
+    char saved[KH_SIZE_TEXT], idle[KH_IDLE_TEXT];
+
+    add(out, "idle", "%s", kh_idle_text(json_object_get(sandbox, "ladder"), idle));
+    if (integer(sandbox, "saved"))
+        add(out, "asleep", "%s of memory on the disk",
+            SIZE_OF(sandbox, "saved", saved));
+    if (*kh_http_text(sandbox, "problem"))
+        add(out, "problem", "%s", kh_http_text(sandbox, "problem"));
 }
 
 static void
@@ -106,6 +120,7 @@ print_sandbox(const json_t *sandbox)
         kh_print_time(kh_http_text(sandbox, "started"), started));
     add_usage(&out, json_object_get(sandbox, "limits"),
               json_object_get(sandbox, "usage"));
+    add_sleep(&out, sandbox);
     add_kernels(&out, json_object_get(sandbox, "kernels"));
     kh_fd_write_full(STDOUT_FILENO, kh_buf_ptr(&out), kh_buf_len(&out));
     kh_buf_release(&out);

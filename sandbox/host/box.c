@@ -287,6 +287,7 @@ kh_box_init_ended(struct kh_process *process, int status)
     host->running--;
     if (kh_hibernate_ended(box))
         return;
+    kh_box_forget_kept(box);
     box->frozen = false;
     box->phase = KH_BOX_STOPPED;
     box->record.state = KH_SANDBOX_STOPPED;

@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "sandbox/host/box_own.h"
+#include "sandbox/host/weigh.h"
 
 #define MIB (1024ull * 1024)
 
@@ -66,12 +67,15 @@ apply(struct kh_host *host, const struct kh_box *box, const struct kh_limits *fr
 static int
 check_saved(const struct kh_box *box, uint64_t memory, struct kh_error *err)
 {
-    if (box->phase != KH_BOX_HIBERNATED || box->saved <= memory)
+    uint64_t need = kh_weight_limit(box->saved);
+
+    if (box->phase != KH_BOX_HIBERNATED || need <= memory)
         return 0;
     return kh_fail(err, EBUSY,
-                   "%" PRIu64 " MiB of memory are on the disk, more than a limit of "
-                   "%" PRIu64 " MiB (hint: allow more)",
-                   (uint64_t)((box->saved + MIB - 1) / MIB), (uint64_t)(memory / MIB));
+                   "%" PRIu64 " MiB of memory are on the disk, too much for a limit of "
+                   "%" PRIu64 " MiB (hint: allow %" PRIu64 "M)",
+                   (uint64_t)((box->saved + MIB - 1) / MIB), (uint64_t)(memory / MIB),
+                   (uint64_t)((need + MIB - 1) / MIB));
 }
 
 static int

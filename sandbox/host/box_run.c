@@ -151,6 +151,7 @@ kh_box_begin(struct kh_host *host, struct kh_box *box, struct kh_error *err)
         return kh_fail(err, EBUSY,
                        "a snapshot of sandbox '%s' is being taken (hint: try again)",
                        box->record.name);
+    kh_box_forget_kept(box);
     r = take_ids(host, box, err);
     if (r < 0)
         return r;

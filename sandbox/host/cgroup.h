@@ -101,6 +101,9 @@ void kh_cgroup_usage(struct kh_cgroups *groups, const char *id,
  * of the first thousand): a sum that rises while somebody does so, and may fall. */
 uint64_t kh_cgroup_io(struct kh_cgroups *groups, const char *id);
 
+/* Bytes of memory in it that belong to no process alone: tmpfs, shared memory. */
+uint64_t kh_cgroup_shared(struct kh_cgroups *groups, const char *id);
+
 /* A number that no other group has until the machine is started again, not even a
  * later one of the same ID; 0 when there is none. */
 uint64_t kh_cgroup_number(struct kh_cgroups *groups, const char *id);

@@ -224,3 +224,9 @@ kh_cgroups_bound(struct kh_cgroups *groups, uint64_t memory, struct kh_error *er
     snprintf(text, sizeof(text), "%" PRIu64, memory);
     return kh_cgroup_put(groups->parent[KH_CGROUP_MEMORY], file, text, err);
 }
+
+uint64_t
+kh_cgroup_shared(struct kh_cgroups *groups, const char *id)
+{
+    return number(groups, KH_CGROUP_MEMORY, id, "memory.stat", "shmem");
+}

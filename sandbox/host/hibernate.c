@@ -23,8 +23,8 @@
 #include "sandbox/host/metering.h"
 #include "sandbox/host/posture.h"
 #include "sandbox/host/sys.h"
+#include "sandbox/host/weigh.h"
 
-#define FREEZE_MS     500
 #define MOUNTINFO_MAX (256u * 1024)
 #define ARGS_MAX      400
 #define DIR_FD        3
@@ -34,41 +34,11 @@ struct kh_hibernate {
     struct kh_process writer;
     int dir;
     unsigned flags;
+    uint64_t bytes; /* that it will take on the disk, about */
     bool committed;
     void (*done)(void *owner, const struct kh_error *err);
     void *owner;
 };
-
-void
-kh_box_forget_kept(struct kh_box *box)
-{
-    if (box->kept)
-        kh_memory_drop(&box->host->store, box->id);
-    box->kept = false;
-}
-
-int
-kh_box_freeze(struct kh_box *box, bool freeze, struct kh_error *err)
-{
-    struct kh_cgroups *groups = box->host->groups;
-    int r;
-
-    if (box->phase != KH_BOX_RUNNING)
-        return kh_fail(err, ENOTCONN, "sandbox '%s' is not running", box->record.name);
-    r = freeze || !box->still ? kh_cgroup_freeze(groups, box->id, freeze, err) : 0;
-    if (r == 0 && freeze) {
-        r = kh_cgroup_await_frozen(groups, box->id, FREEZE_MS, err);
-        if (r < 0 && !box->still)
-            (void)kh_cgroup_freeze(groups, box->id, false, NULL);
-    }
-    if (r < 0)
-        return kh_fail_in(err, "sandbox '%s'", box->record.name);
-    box->frozen = freeze;
-    if (!freeze && !box->still)
-        kh_box_forget_kept(box);
-    kh_metering_settle(box->host, box);
-    return 0;
-}
 
 /* ---- the child that writes ---- */
 
@@ -227,6 +197,7 @@ end(struct kh_hibernate *h, const struct kh_error *err)
     void *owner = h->owner;
 
     kh_fd_close(&h->dir);
+    box->host->saving -= h->bytes;
     box->hibernate = NULL;
     free(h);
     done(owner, err);
@@ -374,12 +345,33 @@ start_writer(struct kh_hibernate *h, struct kh_error *err)
     return r;
 }
 
+/* Also against those that are being written. */
+static int
+weigh(struct kh_box *box, uint64_t *ret_bytes, struct kh_error *err)
+{
+    struct kh_host *host = box->host;
+    char command[32 + KH_NAME_SIZE];
+    struct kh_weight weight;
+    int r = kh_weigh(host->groups, box->id, &weight, err);
+
+    *ret_bytes = r < 0 ? 0 : weight.memory + weight.ghosts;
+    snprintf(command, sizeof(command), "kernelhost limits %s", box->record.name);
+    if (r == 0)
+        r = kh_weight_fits(&weight, box->record.limits.memory, command, err);
+    if (r == 0)
+        r = kh_weight_room(host->store.memory, *ret_bytes + host->saving, err);
+    if (r < 0)
+        kh_fail_in(err, "sandbox '%s' cannot hibernate", box->record.name);
+    return r;
+}
+
 int
 kh_hibernate_begin(struct kh_box *box, unsigned flags,
                    void (*done)(void *owner, const struct kh_error *err), void *owner,
                    struct kh_error *err)
 {
     struct kh_hibernate *h;
+    uint64_t bytes = 0;
     int r;
 
     if (!box->host->criu.program[0])
@@ -389,7 +381,8 @@ kh_hibernate_begin(struct kh_box *box, unsigned flags,
     if (box->phase != KH_BOX_RUNNING || box->joins)
         return kh_fail(err, EBUSY, "sandbox '%s' is not at rest (hint: try again)",
                        box->record.name);
-    if (flags & ~(KH_HIBERNATE_KEEP | KH_HIBERNATE_VOLATILE))
+    if ((flags & ~(KH_HIBERNATE_KEEP | KH_HIBERNATE_VOLATILE)) ||
+        flags == KH_HIBERNATE_VOLATILE) /* it would be all there is */
         return kh_fail(err, EINVAL, "nobody hibernates that way");
     if (box->still)
         return kh_fail(err, EBUSY,
@@ -402,11 +395,14 @@ kh_hibernate_begin(struct kh_box *box, unsigned flags,
     if (r == 0)
         r = kh_posture_check_all(box->host->groups, box->id, box->birth.id_first,
                                  box->process.pid, err);
+    if (r == 0)
+        r = weigh(box, &bytes, err);
     if (r < 0)
         return r;
     h = kh_xcalloc(1, sizeof(*h));
     *h = (struct kh_hibernate){.box = box,
                                .flags = flags,
+                               .bytes = bytes,
                                .writer = KH_PROCESS_NONE,
                                .dir = -1,
                                .done = done,
@@ -417,6 +413,7 @@ kh_hibernate_begin(struct kh_box *box, unsigned flags,
         free(h);
         return r;
     }
+    box->host->saving += bytes;
     box->hibernate = h;
     box->phase = KH_BOX_SAVING;
     return 0;

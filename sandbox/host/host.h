@@ -40,6 +40,7 @@ struct kh_host {
     struct kh_criu criu;   /* program "": there is none */
     struct kh_wake *wakes; /* those that wait (wake.h) */
     unsigned waking;       /* those under way */
+    uint64_t saving;       /* bytes that are being written, about */
     int wake_timer;
     struct kh_watch wake_watch;
     struct kh_boxes boxes;

@@ -26,10 +26,12 @@
 #include "sandbox/host/rootfs.h"
 #include "sandbox/host/sys.h"
 #include "sandbox/host/wake_own.h"
+#include "sandbox/host/weigh.h"
 
 #define FREEZE_MS  1000
 #define END_MS     5000
 #define WAKE_LOG   "wake.log"
+#define CRIU_PIDS  64 /* processes and threads it has in the group meanwhile */
 #define ROOT_BELOW "/root"
 #define DEV_BELOW  "/dev"
 
@@ -208,8 +210,10 @@ finish(struct kh_wake *wake, struct kh_error *err)
         return r;
     kh_metering_skip(host, box); /* what CRIU has used in the new group */
     box->record.state = KH_SANDBOX_RUNNING;
-    r = box->fresh ? kh_store_create(&host->store, &box->record, err)
-                   : kh_store_save(&host->store, &box->record, err);
+    r = kh_cgroup_limit(host->groups, box->id, &box->record.limits, err);
+    if (r == 0)
+        r = box->fresh ? kh_store_create(&host->store, &box->record, err)
+                       : kh_store_save(&host->store, &box->record, err);
     if (r < 0) {
         box->record.state = KH_SANDBOX_HIBERNATED;
         kh_process_kill(&box->process, SIGKILL);
@@ -374,9 +378,19 @@ launch(struct kh_wake *wake, struct kh_error *err)
     return r;
 }
 
+/* What is made of a snapshot may have a limit of its own. */
+static int
+check_limit(const struct kh_box *box, struct kh_error *err)
+{
+    struct kh_weight weight = {.memory = box->saved};
+
+    return kh_weight_fits(&weight, box->record.limits.memory, "kernelhost create", err);
+}
+
 static int
 prepare(struct kh_wake *wake, struct kh_error *err)
 {
+    struct kh_limits roomy;
     struct kh_box *box = wake->box;
     struct kh_host *host = box->host;
     int r;
@@ -386,12 +400,16 @@ prepare(struct kh_wake *wake, struct kh_error *err)
     r = wake->dir < 0 ? wake->dir : kh_birth_fits(&box->birth, err);
     if (r == 0)
         r = kh_memory_check(wake->dir, err);
+    if (r == 0 && box->fresh)
+        r = check_limit(box, err);
     if (r == 0)
         r = kh_box_plan(host, box, &wake->plan, err);
     if (r == 0)
         r = kh_memory_map(wake->dir, wake->plan->id_first, err);
+    roomy = box->record.limits;
+    roomy.pids += CRIU_PIDS;
     if (r == 0)
-        r = kh_cgroup_create(host->groups, box->id, &box->record.limits, err);
+        r = kh_cgroup_create(host->groups, box->id, &roomy, err);
     return r < 0 ? r : kh_fault("wake-prepared", err);
 }
 

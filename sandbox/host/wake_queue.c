@@ -13,9 +13,10 @@ static bool
 fits(struct kh_wake *wake, struct kh_error *err)
 {
     struct kh_host *host = wake->box->host;
+    uint64_t most = wake->box->record.limits.memory, saved = wake->box->saved;
 
     return kh_admission_check_for(&host->admission, host->store.state, host->running,
-                                  wake->box->saved, err) == 0;
+                                  saved < most ? saved : most, err) == 0;
 }
 
 static void
@@ -53,30 +54,36 @@ now_ms(void)
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-/* In the order in which they came. */
+/* In the order in which they came; one for which there is no room now keeps nobody from
+ * waking behind it. */
 void
 kh_wake_pump(struct kh_host *host)
 {
     long most = sysconf(_SC_NPROCESSORS_ONLN);
+    struct kh_wake **at = &host->wakes;
+    bool waits = false;
 
-    while (host->wakes && host->waking < (most > 1 ? (unsigned)most : 2)) {
-        struct kh_wake *wake = host->wakes;
+    while (*at && host->waking < (most > 1 ? (unsigned)most : 2)) {
+        struct kh_wake *wake = *at;
         struct kh_error err = {0};
 
-        if (!fits(wake, &err)) {
-            if (err.code == ENOMEM && now_ms() < wake->since + KH_WAKE_WAIT_MS) {
-                look_later(host);
-                return;
-            }
-            host->wakes = wake->next;
+        if (fits(wake, &err)) {
+            *at = wake->next;
+            kh_wake_start(wake);
+            at = &host->wakes; /* it may have come to its end, and others with it */
+        } else if (err.code == ENOMEM && now_ms() < wake->since + KH_WAKE_WAIT_MS) {
+            waits = true;
+            at = &wake->next;
+        } else {
+            *at = wake->next;
             host->waking++;
             wake->box->phase = KH_BOX_HIBERNATED;
-            kh_wake_done(wake, &err);
+            kh_wake_done(wake, &err); /* which comes here again */
             return;
         }
-        host->wakes = wake->next;
-        kh_wake_start(wake);
     }
+    if (waits)
+        look_later(host);
 }
 
 int

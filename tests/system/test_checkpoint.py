@@ -290,10 +290,24 @@ def api(host):
     equal(call(host, "POST", base)[0], 409, "nor can one be made")
 
 
+def crowded(host):
+    """Where no more processes are allowed, a rollback frees what it ends first."""
+    host.cli("create", "crowd", "--pids", "20")
+    run(host, "crowd", "x = 'precious'")
+    host.cli("checkpoint", "crowd")
+    run(host, "crowd", "import subprocess\nwhile True:\n"
+        "    try: subprocess.Popen(['sleep', '99'])\n    except OSError: break")
+    host.cli("rollback", "crowd")
+    equal(run(host, "crowd", "x"), "'precious'\n",
+          "a rollback when all allowed processes are there")
+    host.cli("rm", "crowd")
+
+
 def main():
     with Host(preload="numpy,pandas,matplotlib.pyplot") as host:
         host.cli("create", "box")
-        for part in (rolled_back, lost_is_told, refused, busy, branches, gone, api):
+        for part in (rolled_back, lost_is_told, refused, busy, branches, gone, api,
+                     crowded):
             note(part.__name__)
             part(host)
         host.cli("rm", "box")

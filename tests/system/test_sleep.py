@@ -257,6 +257,48 @@ def refused(host):
     host.cli("rm", "busy")
 
 
+def too_large(host):
+    """What would not come back is not put to sleep; it goes on, with all it has."""
+    host.cli("create", "small", "--memory", "128M")
+    session.run(host, "small", "x = 'precious'\n" + SHARED.format(30, 1))
+    for command in (("sleep", "small"), ("fork", "small", "smaller"),
+                    ("snapshot", "small", "point", "--memory")):
+        got = host.cli(*command, check=False)
+        ok(got.returncode == 4 and "limits small --memory" in got.stderr,
+           f"{command[0]}: {got.stderr.strip()}")
+        equal(session.run(host, "small", "x"), "'precious'\n", "all is there")
+    more = got.stderr.split("--memory ")[-1].strip(")\n")
+    host.cli("limits", "small", "--memory", more)
+    host.cli("sleep", "small")
+    equal(session.run(host, "small", "x"), "'precious'\n",
+          "with what the hint says it sleeps and wakes")
+    host.cli("rm", "small")
+    host.cli("create", "many")
+    session.run(host, "many", SHARED.format(100, 11))
+    got = host.cli("sleep", "many", check=False)
+    ok(got.returncode == 4 and "MiB to come back" in got.stderr,
+       f"memory that many share: {got.stderr.strip()}")
+    host.cli("rm", "many")
+    host.cli("create", "full", "--pids", "16")
+    session.run(host, "full", "import subprocess\np = [subprocess.Popen(['sleep', "
+                "'99']) for _ in range(11)]")
+    host.cli("sleep", "full")
+    equal(session.run(host, "full", "[q.poll() for q in p] == [None] * 11"), "True\n",
+          "who has all the processes that are allowed wakes")
+    ok(host.json("show", "full")["limits"]["pids"] == 16, "with the same limit")
+    host.cli("rm", "full")
+
+
+# Every page would be written, and come back, once for each process.
+SHARED = """
+import os, time
+block = bytearray(os.urandom(1 << 20)) * {}
+for _ in range({}):
+    if not os.fork():
+        os.closerange(0, 64)
+        time.sleep(99)
+"""
+
 READS = """
 import time
 open("/workspace/read", "wb").write(bytes(1 << 16))
@@ -339,7 +381,7 @@ def ladder(host):
 
 def main():
     with Host() as host:
-        for part in (frozen, hibernated, connected, restarts, refused, ladder):
+        for part in (frozen, hibernated, connected, restarts, refused, too_large, ladder):
             part(host)
         host.cli("rm", "den")
         ok(settled(host, {}), "nothing is left over")

@@ -14,6 +14,7 @@ output when its time has come.
 import _thread
 import asyncio
 import atexit
+import contextlib
 import contextvars
 import faulthandler
 import gc
@@ -35,6 +36,8 @@ from .reseed import reseed
 from .stream import Output, OutStream, flush_before_processes
 
 FD = 3  # KH_RUNNER_FD
+_PATIENCE = 200  # attempts to start a thread
+_PAUSE = 0.005  # seconds between them
 
 
 class Runner:
@@ -224,9 +227,19 @@ class Runner:
         self._server.executor.adopt()
         self.link.greet()
         self._inbox_thread = None
-        _thread.start_new_thread(self._read, ())
+        self._start_reading()
         self._selector.attach(self.link, self.inbox)
         self.link.send(frame.READY, slices=[self.kernel_info()])
+
+    def _start_reading(self):
+        """The runner before this one may not be taken apart yet, and where processes
+        are limited its thread has to end for ours."""
+        for _ in range(_PATIENCE):
+            with contextlib.suppress(RuntimeError):
+                _thread.start_new_thread(self._read, ())
+                return
+            time.sleep(_PAUSE)
+        _thread.start_new_thread(self._read, ())
 
     # Inbox thread
 
