@@ -183,7 +183,7 @@ const struct kh_command kh_commands[] = {
     {"fork", "NAME NEW... [--files]", "make sandboxes with all that another has now",
      "Files, processes and variables; only the files with --files, or if it is "
      "stopped.\n"
-     "Random numbers differ. Prints the names of those that were made.",
+     "Random numbers of kernels differ. Prints the names of those that were made.",
      kh_options_fork, 2, ANY, 0, 0, kh_cmd_fork},
     {"doctor", "", "tell whether this machine can run sandboxes",
      "One line a fact: ok, warn or fail, and the cure. Fails when a fact does.",

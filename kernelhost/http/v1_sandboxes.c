@@ -204,8 +204,9 @@ kh_v1_create(const struct kh_v1_call *call)
         return;
     if (*name && kh_registry_find(call->gateway->registry, name)) {
         kh_v1_fail(call->request, 409, "exists",
-                   "there is a sandbox '%s' already (hint: kernelhost rm %s)", name,
-                   name);
+                   "there is a sandbox '%s' already (hint: choose another name, or "
+                   "kernelhost show %s)",
+                   name, name);
         return;
     }
     create(call, name, false);

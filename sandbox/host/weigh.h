@@ -22,8 +22,8 @@ int kh_weigh(struct kh_cgroups *groups, const char *id, struct kh_weight *ret_we
 /* Bytes a sandbox with so much MEMORY needs to wake. */
 uint64_t kh_weight_limit(uint64_t memory);
 
-/* -EBUSY with the figures and the cure, COMMAND with a larger limit, when WEIGHT does not
- * fit in the memory LIMIT of a sandbox, or has too many ghosts. */
+/* -EBUSY with the figures and the cure, COMMAND with a larger limit, when WEIGHT does
+ * not fit in the memory LIMIT of a sandbox, or has too many ghosts. */
 int kh_weight_fits(const struct kh_weight *weight, uint64_t limit, const char *command,
                    struct kh_error *err);
 

@@ -10,9 +10,11 @@
 #include "sandbox/host/cgroup_own.h"
 #include "sandbox/host/wake_own.h"
 #include "sandbox/host/watch.h"
+#include "sandbox/host/weigh.h"
 #include "tests/tap.h"
 
 #define BOXES 3
+#define MIB   (1024ull * 1024)
 
 static struct kh_cgroups groups;
 static struct kh_host host;
@@ -112,6 +114,25 @@ takes_turns(void)
     is_int((int)host.waking, 0, "none is under way");
 }
 
+/* Who cannot come back is not put to sleep. */
+static void
+weighs(void)
+{
+    struct kh_weight weight = {.memory = 160 * MIB};
+    struct kh_error err = {0};
+
+    is_int((long)(kh_weight_limit(weight.memory) / MIB), 182, "what it needs to wake");
+    is_int(kh_weight_fits(&weight, 182 * MIB, "do", &err), 0, "so much is enough");
+    is_int(kh_weight_fits(&weight, 181 * MIB, "do", &err), -EBUSY, "less is not");
+    ok(strstr(err.text, "182 MiB") && strstr(err.text, "(hint: do --memory 182M)"),
+       "which is said, with the cure: %s", err.text);
+    weight.ghosts = 257 * MIB;
+    is_int(kh_weight_fits(&weight, 512 * MIB, "do", &err), -EBUSY,
+           "removed files that are open are bounded");
+    is_int(kh_weight_room(state, 4096, &err), 0, "there is room for a page");
+    is_int(kh_weight_room(state, UINT64_MAX / 2, &err), -ENOSPC, "not for everything");
+}
+
 int
 main(void)
 {
@@ -126,5 +147,6 @@ main(void)
     refuses();
     waits();
     takes_turns();
+    weighs();
     return done();
 }
