@@ -30,7 +30,7 @@ _kernelhost() {
         case ${COMP_WORDS[i]} in
         --) [ "$command" != exec ] || return 0 ;; # the command inside is not ours
         --state) state=${COMP_WORDS[++i]} ;;
-        --image | -i | --memory | -m | --cpus | --pids | --code | -c | --kernel | -k | \
+        --image | -i | --memory | -m | --cpus | --pids | --disk | --code | -c | --kernel | -k | \
             --output | -o | --save-dir | --cwd | -C | --env | -e | --name | --prefix | \
             --display-name | --connection-file | -f | --ref | --max-size | --max-entries | \
             --timeout | --from | --packages | --requirements | --to | --expires | --label | --freeze-after | \
@@ -66,11 +66,16 @@ _kernelhost() {
         return
         ;;
     --from)
-        [ "$command" != create ] ||
-            mapfile -t COMPREPLY < <(compgen -W "$(_kernelhost_snapshots "$state")" -- "$current")
+        words=$(_kernelhost_images "$state")
+        [ "$command" != create ] || words=$(_kernelhost_snapshots "$state")
+        mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
         return
         ;;
-    --image | -i | --memory | -m | --cpus | --pids | --code | -c | --cwd | -C | --env | -e | \
+    --image | -i)
+        mapfile -t COMPREPLY < <(compgen -W "$(_kernelhost_images "$state")" -- "$current")
+        return
+        ;;
+    --memory | -m | --cpus | --pids | --disk | --code | -c | --cwd | -C | --env | -e | \
         --name | --display-name | --ref | --max-size | --max-entries | --timeout | --expires | --label | \
         --freeze-after | --hibernate-after | --since | -s) return ;;
     esac
