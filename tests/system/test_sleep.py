@@ -381,7 +381,8 @@ def ladder(host):
 
 def main():
     with Host() as host:
-        for part in (frozen, hibernated, connected, restarts, refused, too_large, ladder):
+        for part in (frozen, hibernated, connected, restarts, refused, too_large,
+                     ladder):
             part(host)
         host.cli("rm", "den")
         ok(settled(host, {}), "nothing is left over")
