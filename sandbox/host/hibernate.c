@@ -98,7 +98,7 @@ make_arguments(const struct kh_box *box, struct arguments *a, struct kh_error *e
         "net",
         "--external",
         "mnt[/dev]:dev",
-        "--tcp-close",
+        "--tcp-established",
         "--file-locks",
         "--ghost-limit",
         "256M",

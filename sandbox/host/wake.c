@@ -81,7 +81,7 @@ static void __attribute__((noreturn)) restore(const struct kh_wake *wake, int ta
                                 "skip",
                                 "--empty-ns",
                                 "net",
-                                "--tcp-close",
+                                "--tcp-established",
                                 "--file-locks",
                                 "--log-file",
                                 WAKE_LOG,

@@ -1,8 +1,8 @@
 """session: a session with everything in it that can be lost, and a look at it.
 
 A pandas frame, an open file half written, a running thread, an asyncio task, a child
-process, a web server in the background, and a second kernel: what issue and users mean
-by "everything is still there".
+process, a web server in the background, a connection, and a second kernel: what users
+mean by "everything is still there".
 """
 
 import json
@@ -45,6 +45,10 @@ web = subprocess.Popen([sys.executable, "-m", "http.server", "8000"], cwd="/work
                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 left, right = socket.socketpair()
 left.send(b"in the socket")
+server = socket.create_server(("127.0.0.1", 0))
+caller = socket.create_connection(server.getsockname())
+callee, _ = server.accept()
+caller.send(b"on the wire")
 count = 0
 def fetch(name):
     for _ in range(100):
@@ -65,8 +69,10 @@ _seen = dict(
     blob=_h.sha256(blob).hexdigest(), half=open("/workspace/half").read(),
     gone=gone.read(), thread=thread.is_alive(), task=not task.done(),
     child=child.poll(), web=web.poll(), page=fetch("half").decode(),
-    peek=right.recv(64, socket.MSG_PEEK).decode(), host=socket.gethostname(),
+    peek=right.recv(64, socket.MSG_PEEK).decode(), wire=callee.recv(11).decode(),
+    host=socket.gethostname(),
     cwd=os.getcwd(), tmp=sorted(os.listdir("/dev/shm")))
+caller.send(b"on the wire")
 print(json.dumps(_seen))
 """
 
