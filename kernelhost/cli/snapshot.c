@@ -94,6 +94,15 @@ size_of(const json_t *object, const char *member, char out[static KH_SIZE_TEXT])
                         out);
 }
 
+/* What its processes take on the disk. */
+static const char *
+saved_of(const json_t *snapshot, char out[static KH_SIZE_TEXT])
+{
+    return json_is_true(json_object_get(snapshot, "memory"))
+               ? size_of(snapshot, "saved", out)
+               : "-";
+}
+
 static void
 add_row(struct kh_table *table, const json_t *snapshot)
 {
@@ -103,6 +112,7 @@ add_row(struct kh_table *table, const json_t *snapshot)
     kh_table_add(table, kh_http_text(snapshot, "sandbox"));
     kh_table_add(table, kh_http_text(snapshot, "image"));
     kh_table_add(table, size_of(snapshot, "bytes", size));
+    kh_table_add(table, saved_of(snapshot, size));
     kh_table_add(table, kh_print_time(kh_http_text(snapshot, "created"), created));
     kh_table_add(table, kh_print_time(kh_http_text(snapshot, "expires"), expires));
 }
@@ -133,7 +143,7 @@ kh_cmd_snapshot_ls(struct kh_cli *cli, const struct kh_args *args, struct kh_err
         return KH_EXIT_OK;
     }
     if (!kh_args_has(args, "quiet"))
-        kh_table_head(&table, "NAME SANDBOX IMAGE SIZE CREATED EXPIRES");
+        kh_table_head(&table, "NAME SANDBOX IMAGE SIZE MEMORY CREATED EXPIRES");
     json_array_foreach(snapshots, i, snapshot)
     {
         AUTO_FREE char *name = kh_text_safe_copy(kh_http_text(snapshot, "name"));
@@ -168,8 +178,7 @@ print_snapshot(const json_t *snapshot)
     add(&table, "sandbox", kh_http_text(snapshot, "sandbox"));
     add(&table, "image", kh_http_text(snapshot, "image"));
     add(&table, "size", size_of(snapshot, "bytes", size));
-    add(&table, "processes",
-        json_is_true(json_object_get(snapshot, "memory")) ? "kept" : "-");
+    add(&table, "processes", saved_of(snapshot, memory));
     add(&table, "created", kh_print_time(kh_http_text(snapshot, "created"), created));
     add(&table, "expires", kh_print_time(kh_http_text(snapshot, "expires"), expires));
     add(&table, "memory", size_of(limits, "memory", memory));

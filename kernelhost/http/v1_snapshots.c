@@ -39,11 +39,12 @@ snapshot_json(const struct kh_broker_reply *reply)
 
     kh_v1_id_text(reply->id, id);
     return json_pack(
-        "{s:s, s:s, s:s, s:s, s:b, s:I, s:o, s:o, s:{s:o, s:o, s:o, s:o}}", "name",
+        "{s:s, s:s, s:s, s:s, s:b, s:I, s:I, s:o, s:o, s:{s:o, s:o, s:o, s:o}}", "name",
         reply->other, "id", id, "sandbox", reply->name, "image", reply->image, "memory",
-        reply->flags & KH_SNAPSHOT_MEMORY, "bytes", (json_int_t)reply->held, "created",
-        kh_v1_date(reply->created), "expires", kh_v1_date(reply->expires), "limits",
-        "memory", kh_v1_size(reply->limits.memory), "cpus",
+        reply->flags & KH_SNAPSHOT_MEMORY, "bytes", (json_int_t)reply->held, "saved",
+        (json_int_t)reply->saved, "created", kh_v1_date(reply->created), "expires",
+        kh_v1_date(reply->expires), "limits", "memory",
+        kh_v1_size(reply->limits.memory), "cpus",
         reply->limits.cpu_milli ? json_real(reply->limits.cpu_milli / 1000.0)
                                 : json_null(),
         "pids", kh_v1_size(reply->limits.pids), "disk", kh_v1_size(reply->limits.disk));

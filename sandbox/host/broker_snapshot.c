@@ -20,6 +20,7 @@ describe(const struct kh_snapshot *snapshot, struct kh_broker_reply *reply)
     reply->created = record->created;
     reply->expires = record->expires;
     reply->held = record->held;
+    reply->saved = snapshot->saved;
     reply->flags = record->flags;
 }
 

@@ -197,6 +197,15 @@ add_size(int dir, const char *name, void *arg, struct kh_error *err)
     return 0;
 }
 
+uint64_t
+kh_memory_bytes(int dir)
+{
+    uint64_t bytes = 0;
+
+    (void)each_file(dir, add_size, &bytes, NULL);
+    return bytes;
+}
+
 int
 kh_memory_birth(int dir, struct kh_birth *ret_birth, struct kh_error *err)
 {
@@ -218,12 +227,10 @@ kh_memory_open(const struct kh_store *store, const char *id, char path[KH_MEMORY
     if (dir < 0)
         return kh_fail_errno(err, "cannot open the memory of '%s'", id);
     r = kh_memory_birth(dir, &birth, err);
-    if (r == 0 && ret_bytes) {
-        *ret_bytes = 0;
-        r = each_file(dir, add_size, ret_bytes, err);
-    }
     if (r < 0)
         return r;
+    if (ret_bytes)
+        *ret_bytes = kh_memory_bytes(dir);
     if (ret_birth)
         *ret_birth = birth;
     if (path)

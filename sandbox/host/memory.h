@@ -44,6 +44,9 @@ int kh_memory_open(const struct kh_store *store, const char *id,
                    char path[KH_MEMORY_PATH], struct kh_birth *ret_birth,
                    uint64_t *ret_bytes, struct kh_error *err);
 
+/* Bytes that the memory in DIR takes on the disk. */
+uint64_t kh_memory_bytes(int dir);
+
 /* Gives ID the same memory as the directory FROM, which shares it from then on. */
 int kh_memory_share(const struct kh_store *store, int from, const char *id,
                     struct kh_error *err);

@@ -249,14 +249,22 @@ copy_memory(struct kh_snapshot *snapshot, struct kh_error *err)
 {
     const struct kh_box *box = find_box(snapshot->host, snapshot->box);
     AUTO_FD int dir = open_dir(snapshot, err);
+    AUTO_FD int memory = -1;
+    int r;
 
     if (dir < 0)
         return dir;
     if (!box || !has_memory(box))
         return kh_fail(err, EBUSY, "it woke meanwhile (hint: try again)");
     memcpy(snapshot->kit, box->birth.kit, sizeof(snapshot->kit));
-    return kh_memory_copy(&snapshot->host->store, snapshot->box, dir,
-                          KH_SNAPSHOT_MEMORY_DIR, err);
+    r = kh_memory_copy(&snapshot->host->store, snapshot->box, dir,
+                       KH_SNAPSHOT_MEMORY_DIR, err);
+    if (r < 0)
+        return r;
+    memory = openat(dir, KH_SNAPSHOT_MEMORY_DIR,
+                    O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    snapshot->saved = memory < 0 ? 0 : kh_memory_bytes(memory);
+    return 0;
 }
 
 /* The snapshot exists from here on, or never did. */

@@ -58,6 +58,7 @@ struct kh_snapshot {
     struct kh_snapshot_record record;
     char id[KH_ID_TEXT];
     char kit[KH_KIT_SIZE]; /* that its processes run on, with memory */
+    uint64_t saved;        /* bytes of it on the disk */
     /* While it is being taken: */
     bool taking;
     struct kh_process process; /* the child */

@@ -12,6 +12,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "sandbox/host/memory.h"
 #include "sandbox/host/metering.h"
 #include "sandbox/host/snapshot.h"
 
@@ -119,6 +120,7 @@ add(struct kh_host *host, const struct kh_snapshot_record *record)
         return;
     }
     memcpy(snapshot->kit, birth.kit, sizeof(snapshot->kit));
+    snapshot->saved = kh_memory_bytes(memory);
     close(memory);
 }
 

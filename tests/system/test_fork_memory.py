@@ -108,6 +108,8 @@ def snapshots(host):
         "'changed'\n",
         "the sandbox goes on",
     )
+    saved = host.json("snapshot", "show", "point")["saved"]
+    ok(saved > 10 << 20, f"its processes take {saved >> 20} MiB on the disk")
     host.cli("create", "again", "--from", "point")
     equal(
         session.run(host, "again", "mark"), "'kept'\n", "a new one begins at that point"
