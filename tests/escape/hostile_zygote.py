@@ -95,10 +95,12 @@ def asks(control):
 
 
 def join(pidfd):
-    """Enters, and goes on as a process born inside; those above end."""
+    """Enters, and goes on as a process born inside, of a parent that was born there and
+    so has init for heir; those above end."""
     setns(pidfd, ALL)
-    if os.fork():
-        os._exit(0)
+    for _ in range(2):
+        if os.fork():
+            os._exit(0)
 
 
 def confine(filters, pidfd, talk):
