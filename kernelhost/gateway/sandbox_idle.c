@@ -110,26 +110,40 @@ has_worked(const struct kh_doze *doze, const struct kh_usage *usage, uint64_t ms
            io > ms * QUIET_IO / 1000;
 }
 
+/* How long it must have done nothing in sight of two looks. */
+static uint64_t
+watch_ms(const struct kh_sandbox *sandbox)
+{
+    struct kh_ladder ladder = kh_sandbox_ladder(sandbox);
+    uint64_t after =
+        ladder.hibernate < ladder.freeze ? ladder.hibernate : ladder.freeze;
+
+    return after * 1000 / 2 < WATCH_MS ? after * 1000 / 2 : WATCH_MS;
+}
+
 static void
 on_usage(void *arg, const struct kh_broker_reply *reply, int *fd)
 {
     struct kh_sandbox *sandbox = arg;
     struct kh_doze *doze = &sandbox->doze;
-    uint64_t at = now(sandbox), before = doze->looked;
-    bool worked;
+    uint64_t at = now(sandbox), watched = at - doze->looked, watch = watch_ms(sandbox);
+    bool counts = doze->looked >= doze->active, worked;
 
     (void)fd;
     doze->busy = false;
     if (reply->error.code || sandbox->phase != KH_PHASE_UP)
         return;
-    worked = has_worked(doze, &reply->usage, at - before);
+    worked = has_worked(doze, &reply->usage, watched);
+    if (counts && !worked && watched < watch) {
+        kh_timer_start(doze->timer, watch - watched, 0);
+        return;
+    }
     doze->looked = at;
     doze->cpu_usec = reply->usage.cpu_usec;
     doze->io = reply->usage.io;
-    if (before >= doze->active && worked)
+    if (counts && worked) {
         doze->active = at;
-    else if (before >= doze->active && at >= due_at(sandbox) &&
-             !kh_doze_occupation(sandbox)) {
+    } else if (counts && at >= due_at(sandbox) && !kh_doze_occupation(sandbox)) {
         descend(sandbox);
         return;
     }
