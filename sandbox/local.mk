@@ -14,7 +14,9 @@ dist_noinst_SCRIPTS = sandbox/criu/install
 noinst_LIBRARIES += libimage.a libimport.a
 libimage_a_SOURCES = \
 	sandbox/image/below.h \
+	sandbox/image/command.c sandbox/image/command.h \
 	sandbox/image/digest.c sandbox/image/digest.h \
+	sandbox/image/drop.c sandbox/image/drop.h \
 	sandbox/image/helper.c sandbox/image/helper.h \
 	sandbox/image/import.c sandbox/image/import.h \
 	sandbox/image/list.c sandbox/image/list.h \
@@ -26,7 +28,7 @@ libimage_a_SOURCES = \
 	sandbox/image/shelf.c sandbox/image/shelf.h \
 	sandbox/image/view.c sandbox/image/view.h \
 	sandbox/image/wire.h
-libimage_a_CFLAGS = $(AM_CFLAGS) $(CRYPTO_CFLAGS)
+libimage_a_CFLAGS = $(AM_CFLAGS) $(CRYPTO_CFLAGS) $(SECCOMP_CFLAGS)
 libimport_a_SOURCES = \
 	sandbox/image/fit.c sandbox/image/fit.h \
 	sandbox/image/jail.c sandbox/image/jail.h \

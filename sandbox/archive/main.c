@@ -18,6 +18,7 @@
 #include "sandbox/archive/place.h"
 #include "sandbox/archive/unpack.h"
 #include "sandbox/host/image.h"
+#include "sandbox/image/command.h"
 #include "sandbox/image/progress.h"
 
 /* The values of --NAME=VALUE, in the order of the table. */
@@ -346,38 +347,6 @@ static const struct {
 } commands[] = {
     {"export", 2, do_export}, {"import", 1, do_import}, {"discard", 1, do_discard}};
 
-static int
-read_value(char *word, struct call *call)
-{
-    int i;
-
-    for (i = 0; i < V_COUNT; i++) {
-        size_t length = strlen(value_names[i]);
-
-        if (!strncmp(word + 2, value_names[i], length) && word[2 + length] == '=') {
-            call->value[i] = word + 3 + length;
-            return 0;
-        }
-    }
-    return -EINVAL;
-}
-
-static int
-status_of(int code)
-{
-    static const struct {
-        int code, status;
-    } map[] = {{EINVAL, 2}, {ENOENT, 3}, {EEXIST, 4}, {EHOSTDOWN, 5}};
-    size_t i;
-
-    if (kh_progress_stopped())
-        return 128 + kh_progress_stopped();
-    for (i = 0; i < KH_COUNT(map); i++)
-        if (map[i].code == code)
-            return map[i].status;
-    return 1;
-}
-
 int
 main(int argc, char **argv)
 {
@@ -387,7 +356,8 @@ main(int argc, char **argv)
     int at = 1, r;
     size_t i;
 
-    while (at < argc && !strncmp(argv[at], "--", 2) && read_value(argv[at], &call) == 0)
+    while (at < argc && !strncmp(argv[at], "--", 2) &&
+           kh_command_value(argv[at], value_names, V_COUNT, call.value) == 0)
         at++;
     call.words = argc - at - 1;
     for (i = 0; i < KH_COUNT(commands); i++)
@@ -411,5 +381,5 @@ main(int argc, char **argv)
         return 0;
     kh_progress_clear();
     fprintf(stderr, "kernelhost: %s\n", err.text);
-    return status_of(err.code);
+    return kh_command_status(err.code);
 }

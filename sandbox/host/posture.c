@@ -17,12 +17,37 @@
 
 #define STATUS_MAX 16384
 
+/* Of a process of the sandbox's user, or one that is to become it. */
+#define WITHOUT_PRIVILEGES                                                             \
+    "Groups:\t ", "CapInh:\t0000000000000000", "CapPrm:\t0000000000000000",            \
+        "CapEff:\t0000000000000000", "CapBnd:\t0000000000000000",                      \
+        "CapAmb:\t0000000000000000", "NoNewPrivs:\t1", "Seccomp:\t2"
+
+struct ids {
+    char uid[80], gid[80]; /* lines of status */
+};
+
+static struct ids
+ids_of(unsigned id)
+{
+    struct ids ids;
+
+    snprintf(ids.uid, sizeof(ids.uid), "Uid:\t%u\t%u\t%u\t%u", id, id, id, id);
+    snprintf(ids.gid, sizeof(ids.gid), "Gid:\t%u\t%u\t%u\t%u", id, id, id, id);
+    return ids;
+}
+
+/* The name of a process, in the first line, is anything. */
 static bool
 status_has(const char *status, const char *line)
 {
-    const char *at = strstr(status, line);
+    size_t length = strlen(line);
+    const char *at;
 
-    return at && (at == status || at[-1] == '\n') && at[strlen(line)] == '\n';
+    for (at = strchr(status, '\n'); at; at = strchr(at + 1, '\n'))
+        if (!strncmp(at + 1, line, length) && at[1 + length] == '\n')
+            return true;
+    return false;
 }
 
 /* Every namespace must be another than kernelhostd's own. The time namespace of
@@ -74,34 +99,47 @@ check_same_namespaces(pid_t pid, pid_t init, struct kh_error *err)
     return 0;
 }
 
-/* Fails with EPERM for the first of the COUNT lines that is not in PID's status. */
+/* Fails with EPERM for the first of the COUNT lines that is not in the file PATH, and
+ * when there are fewer than FILTERS seccomp filters. */
 static int
-check_status(pid_t pid, const char *const *golden, size_t count, struct kh_error *err)
+check_status_at(const char *path, const char *const *golden, size_t count,
+                unsigned long filters, struct kh_error *err)
 {
+    static const char label[] = "\nSeccomp_filters:\t";
     AUTO_FREE char *status = NULL;
-    char path[48];
+    const char *found;
     size_t i;
-    int r;
+    int r = kh_fd_read_file(AT_FDCWD, path, STATUS_MAX, &status, NULL, err);
 
-    snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
-    r = kh_fd_read_file(AT_FDCWD, path, STATUS_MAX, &status, NULL, err);
     if (r < 0)
         return r;
     for (i = 0; i < count; i++)
         if (!status_has(status, golden[i]))
-            return kh_fail(err, EPERM, "process %d is not confined: expected '%s'",
-                           (int)pid, golden[i]);
+            return kh_fail(err, EPERM, "'%s' is not confined: expected '%s'", path,
+                           golden[i]);
+    found = filters ? strstr(status, label) : NULL;
+    if (filters && (!found || strtoul(found + strlen(label), NULL, 10) < filters))
+        return kh_fail(err, EPERM, "'%s' has too few seccomp filters", path);
     return 0;
+}
+
+static int
+check_status(pid_t pid, const char *const *golden, size_t count, struct kh_error *err)
+{
+    char path[48];
+
+    snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+    return check_status_at(path, golden, count, 0, err);
 }
 
 int
 kh_posture_check(uint32_t id_first, pid_t pid, struct kh_error *err)
 {
-    unsigned first = id_first;
-    char uid[80], gid[80], caps[2][40];
+    const struct ids ids = ids_of(id_first);
+    char caps[2][40];
     const char *const golden[] = {
-        uid,
-        gid,
+        ids.uid,
+        ids.gid,
         "Groups:\t ",
         caps[0],
         caps[1],
@@ -116,8 +154,6 @@ kh_posture_check(uint32_t id_first, pid_t pid, struct kh_error *err)
     size_t i;
     int r;
 
-    snprintf(uid, sizeof(uid), "Uid:\t%u\t%u\t%u\t%u", first, first, first, first);
-    snprintf(gid, sizeof(gid), "Gid:\t%u\t%u\t%u\t%u", first, first, first, first);
     for (i = 0; i < KH_COUNT(cap_names); i++)
         snprintf(caps[i], sizeof(caps[i]), "%s:\t%016" PRIx64, cap_names[i],
                  (uint64_t)KH_INIT_CAPS);
@@ -128,54 +164,21 @@ kh_posture_check(uint32_t id_first, pid_t pid, struct kh_error *err)
 int
 kh_posture_check_runner(const struct kh_box *box, pid_t pid, struct kh_error *err)
 {
-    unsigned user = kh_idmap_first(box->host->id_base, box->slot) + KH_USER_UID;
-    char uid[80], gid[80];
+    const struct ids ids =
+        ids_of(kh_idmap_first(box->host->id_base, box->slot) + KH_USER_UID);
     const char *const golden[] = {
-        uid,
-        gid,
-        "Groups:\t ",
-        "CapInh:\t0000000000000000",
-        "CapPrm:\t0000000000000000",
-        "CapEff:\t0000000000000000",
-        "CapBnd:\t0000000000000000",
-        "CapAmb:\t0000000000000000",
-        "NoNewPrivs:\t1",
-        "Seccomp:\t2",
+        ids.uid,
+        ids.gid,
+        WITHOUT_PRIVILEGES,
         "Seccomp_filters:\t4", /* two of the zygote's, two of the sandbox's */
         "Threads:\t1",
     };
-    int r;
+    int r = check_status(pid, golden, KH_COUNT(golden), err);
 
-    snprintf(uid, sizeof(uid), "Uid:\t%u\t%u\t%u\t%u", user, user, user, user);
-    snprintf(gid, sizeof(gid), "Gid:\t%u\t%u\t%u\t%u", user, user, user, user);
-    r = check_status(pid, golden, KH_COUNT(golden), err);
     return r < 0 ? r : check_same_namespaces(pid, box->process.pid, err);
 }
 
 /* ---- all of them ---- */
-
-static int
-check_thread(const char *path, const char *const *golden, size_t count,
-             struct kh_error *err)
-{
-    AUTO_FREE char *status = NULL;
-    const char *filters;
-    size_t i;
-    int r = kh_fd_read_file(AT_FDCWD, path, STATUS_MAX, &status, NULL, err);
-
-    if (r < 0)
-        return r;
-    for (i = 0; i < count; i++)
-        if (!status_has(status, golden[i]))
-            return kh_fail(err, EPERM, "'%s' is not confined: expected '%s'", path,
-                           golden[i]);
-    /* Those of the sandbox; a zygote's, or the user's own, may be below and above. */
-    filters = strstr(status, "\nSeccomp_filters:\t");
-    if (!filters || strtoul(filters + strlen("\nSeccomp_filters:\t"), NULL, 10) <
-                        KH_FILTER_PROGRAMS)
-        return kh_fail(err, EPERM, "'%s' has too few seccomp filters", path);
-    return 0;
-}
 
 static int
 check_threads(pid_t pid, const char *const *golden, size_t count, struct kh_error *err)
@@ -195,7 +198,9 @@ check_threads(pid_t pid, const char *const *golden, size_t count, struct kh_erro
         if (entry->d_name[0] == '.')
             continue;
         snprintf(status, sizeof(status), "%s/%s/status", path, entry->d_name);
-        r = check_thread(status, golden, count, err);
+        /* Those of the sandbox; a zygote's, or the user's own, may be below and above.
+         */
+        r = check_status_at(status, golden, count, KH_FILTER_PROGRAMS, err);
     }
     closedir(dir);
     return r;
@@ -205,26 +210,12 @@ int
 kh_posture_check_all(struct kh_cgroups *groups, const char *id, uint32_t id_first,
                      pid_t init, struct kh_error *err)
 {
-    unsigned user = id_first + KH_USER_UID;
-    char uid[80], gid[80];
-    const char *const golden[] = {
-        uid,
-        gid,
-        "Groups:\t ",
-        "CapInh:\t0000000000000000",
-        "CapPrm:\t0000000000000000",
-        "CapEff:\t0000000000000000",
-        "CapBnd:\t0000000000000000",
-        "CapAmb:\t0000000000000000",
-        "NoNewPrivs:\t1",
-        "Seccomp:\t2",
-    };
+    const struct ids ids = ids_of(id_first + KH_USER_UID);
+    const char *const golden[] = {ids.uid, ids.gid, WITHOUT_PRIVILEGES};
     AUTO_FREE pid_t *pids = NULL;
     size_t count = 0, i;
     int r = kh_posture_check(id_first, init, err);
 
-    snprintf(uid, sizeof(uid), "Uid:\t%u\t%u\t%u\t%u", user, user, user, user);
-    snprintf(gid, sizeof(gid), "Gid:\t%u\t%u\t%u\t%u", user, user, user, user);
     if (r == 0)
         r = kh_cgroup_list(groups, id, &pids, &count, err);
     for (i = 0; r == 0 && i < count; i++) {

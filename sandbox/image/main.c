@@ -11,6 +11,7 @@
 #include "sandbox/image/recipe.h"
 #include "sandbox/image/import.h"
 #include "sandbox/image/list.h"
+#include "sandbox/image/command.h"
 #include "sandbox/image/progress.h"
 #include "sandbox/image/remove.h"
 
@@ -213,38 +214,6 @@ static const struct {
                 {"ls", 0, do_ls},
                 {"build", 1, do_build}};
 
-static int
-read_value(char *word, struct call *call)
-{
-    int i;
-
-    for (i = 0; i < V_COUNT; i++) {
-        size_t length = strlen(value_names[i]);
-
-        if (!strncmp(word + 2, value_names[i], length) && word[2 + length] == '=') {
-            call->value[i] = word + 3 + length;
-            return 0;
-        }
-    }
-    return -EINVAL;
-}
-
-static int
-status_of(int code)
-{
-    static const struct {
-        int code, status;
-    } map[] = {{EINVAL, 2}, {ENOENT, 3}, {EEXIST, 4}, {EBUSY, 4}};
-    size_t i;
-
-    if (kh_progress_stopped())
-        return 128 + kh_progress_stopped();
-    for (i = 0; i < KH_COUNT(map); i++)
-        if (map[i].code == code)
-            return map[i].status;
-    return 1;
-}
-
 int
 main(int argc, char **argv)
 {
@@ -254,7 +223,8 @@ main(int argc, char **argv)
     int at = 1, r = -EINVAL;
     size_t i;
 
-    while (at < argc && !strncmp(argv[at], "--", 2) && read_value(argv[at], &call) == 0)
+    while (at < argc && !strncmp(argv[at], "--", 2) &&
+           kh_command_value(argv[at], value_names, V_COUNT, call.value) == 0)
         at++;
     if (at >= argc || !call.value[V_STATE]) {
         fputs("kernelhost-image: is started by kernelhost image\n", stderr);
@@ -272,5 +242,5 @@ main(int argc, char **argv)
         return 0;
     kh_progress_clear();
     fprintf(stderr, "kernelhost: %s\n", err.text[0] ? err.text : "no such command");
-    return status_of(err.code);
+    return kh_command_status(err.code);
 }

@@ -289,6 +289,20 @@ def too_large(host):
     host.cli("rm", "full")
 
 
+def misnamed(host):
+    """The name of a process may look like a line of its status."""
+    host.cli("create", "alias")
+    session.run(host, "alias", "import subprocess, sys\np = subprocess.Popen("
+                "[sys.executable, '-c', \"import time; open('/proc/self/comm', 'w')"
+                ".write('NoNewPrivs:\\\\t1'); print(1, flush=True); time.sleep(99)\"], "
+                "stdout=subprocess.PIPE)\nx = p.stdout.readline()")
+    names = host.cli("exec", "alias", "--", "sh", "-c", "cat /proc/[0-9]*/comm").stdout
+    ok("NoNewPrivs:\t1" in names, "a process has such a name")
+    host.cli("sleep", "alias")
+    equal(session.run(host, "alias", "p.poll()"), "", "it sleeps, and wakes")
+    host.cli("rm", "alias")
+
+
 # Every page would be written, and come back, once for each process.
 SHARED = """
 import os, time
@@ -382,7 +396,7 @@ def ladder(host):
 def main():
     with Host() as host:
         for part in (frozen, hibernated, connected, restarts, refused, too_large,
-                     ladder):
+                     misnamed, ladder):
             part(host)
         host.cli("rm", "den")
         ok(settled(host, {}), "nothing is left over")
