@@ -75,7 +75,8 @@ libhost_a_SOURCES = \
 	sandbox/host/join.c sandbox/host/join.h \
 	sandbox/host/kit.c sandbox/host/kit.h \
 	sandbox/host/loopdev.c sandbox/host/loopdev.h \
-	sandbox/host/memory.c sandbox/host/memory.h \
+	sandbox/host/memory.c sandbox/host/memory.h sandbox/host/memory_own.h \
+	sandbox/host/memory_share.c \
 	sandbox/host/meter.c sandbox/host/meter.h \
 	sandbox/host/metering.c sandbox/host/metering.h \
 	sandbox/host/metering_file.c sandbox/host/metering_own.h \

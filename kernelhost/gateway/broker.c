@@ -205,7 +205,8 @@ refuse(kh_broker_fn *fn, void *arg)
     int none = -1;
 
     kh_fail(&reply.error, ENOTCONN, "kernelhostd cannot be reached");
-    fn(arg, &reply, &none);
+    if (fn)
+        fn(arg, &reply, &none);
 }
 
 static void
@@ -215,8 +216,7 @@ refuse_all(struct call **list)
         struct call *call = *list;
 
         *list = call->next;
-        if (call->fn)
-            refuse(call->fn, call->arg);
+        refuse(call->fn, call->arg);
         free(call);
     }
 }

@@ -32,6 +32,8 @@ struct kh_database {
     pthread_cond_t more;
     struct queue asked, done;
     bool ending;
+    uint64_t failures;    /* lists or single writes that are lost */
+    struct kh_error lost; /* why the last one is */
 
     sqlite3 *db;    /* the thread's, once it runs; NULL: to be opened */
     bool complains; /* it has told of an error */
@@ -96,9 +98,15 @@ write_down(struct kh_database *database, struct kh_database_op *list)
 
     write_list(database, list, &err);
     pthread_mutex_lock(&database->lock);
+    if (err.code) {
+        database->failures++;
+        database->lost = err;
+    }
     for (op = list; op; op = next) {
         next = op->next;
         op->err = err;
+        if (op->verb == KH_DB_SYNC && op->mark != database->failures)
+            op->err = database->lost;
         if (op->verb == KH_DB_SYNC || op->verb == KH_DB_READ_LEDGER)
             push(&database->done, op);
         else
@@ -259,8 +267,12 @@ ask(struct kh_database *database, struct kh_database_op *op)
 
     pthread_mutex_lock(&database->lock);
     room = database->dir && database->asked.count < KH_DATABASE_WAITING;
-    if (room)
+    if (room) {
         push(&database->asked, op);
+    } else if (database->dir) {
+        database->failures++;
+        kh_fail(&database->lost, ENOBUFS, "too much waits for the registry");
+    }
     pthread_cond_signal(&database->more);
     pthread_mutex_unlock(&database->lock);
     if (room)
@@ -379,8 +391,20 @@ kh_database_read_ledger(struct kh_database *database, uint64_t since, const char
     ask_for(database, op);
 }
 
+uint64_t
+kh_database_mark(struct kh_database *database)
+{
+    uint64_t mark;
+
+    pthread_mutex_lock(&database->lock);
+    mark = database->failures;
+    pthread_mutex_unlock(&database->lock);
+    return mark;
+}
+
 void
-kh_database_sync(struct kh_database *database, kh_database_fn *fn, void *arg)
+kh_database_sync(struct kh_database *database, uint64_t mark, kh_database_fn *fn,
+                 void *arg)
 {
     struct kh_database_op *op;
 
@@ -389,6 +413,7 @@ kh_database_sync(struct kh_database *database, kh_database_fn *fn, void *arg)
         return;
     }
     op = new_op(KH_DB_SYNC);
+    op->mark = mark;
     op->fn = fn;
     op->arg = arg;
     ask_for(database, op);

@@ -145,8 +145,12 @@ void kh_database_drop_sandbox(struct kh_database *database,
                               const uint8_t id[KH_ID_SIZE]);
 void kh_database_drop_kernel(struct kh_database *database, const char *id);
 
-/* Calls FN, once and maybe at once, when everything put before is on the disk or
- * could not be written. */
-void kh_database_sync(struct kh_database *database, kh_database_fn *fn, void *arg);
+/* A number that is another one whenever something that was put could not be written. */
+uint64_t kh_database_mark(struct kh_database *database);
+
+/* Calls FN, once and maybe at once, when everything put before is on the disk or could
+ * not be written: with an error if anything could not since MARK was taken. */
+void kh_database_sync(struct kh_database *database, uint64_t mark, kh_database_fn *fn,
+                      void *arg);
 
 #endif

@@ -37,6 +37,7 @@ struct kh_database_op {
     struct kh_ledger_sheet sheet; /* READ_LEDGER */
     kh_database_sheet_fn *sheet_fn;
     kh_database_fn *fn; /* SYNC */
+    uint64_t mark;
     void *arg;
     struct kh_error err; /* code 0: written */
 };

@@ -276,8 +276,9 @@ on_reply(struct kh_kernel *kernel, const struct kh_frame *frame, struct kh_error
     if (!strcmp(row->msg_type, "execute_reply") ||
         !strcmp(row->msg_type, "rollback_reply")) {
         note_count(kernel, frame->slice[2]);
-        kh_metering_count(kernel->note, kernel->seq, frame->slice[1]);
     }
+    if (!strcmp(row->msg_type, "execute_reply"))
+        kh_metering_count(kernel->note, kernel->seq, frame->slice[1]);
     kh_answer(kernel, &asker, row->msg_type, frame->slice[1], frame->slice[2],
               frame->slice + 3, frame->count - 3);
     return 0;

@@ -160,6 +160,10 @@ void kh_kernel_up(struct kh_kernel *kernel, const struct kh_kernel_held *held);
 /* The link is gone; it may come back. */
 void kh_kernel_detached(struct kh_kernel *kernel);
 
+/* The sandbox could not be woken: what is wanted of the kernel fails, and the kernel
+ * sleeps on. */
+void kh_kernel_sleeps_on(struct kh_kernel *kernel, const char *why);
+
 /* The sandbox does not run any more, WHY says it in words. */
 void kh_kernel_down(struct kh_kernel *kernel, const char *why);
 

@@ -27,6 +27,7 @@ struct kh_launch {
     bool pending;  /* kernelhostd or the sandbox is being waited for */
     bool used;     /* the interpreter has had a launcher */
     bool doomed;   /* freed once nothing is pending */
+    uint64_t mark; /* the database's, as its endpoints were put */
 };
 
 struct kh_launches {
@@ -193,6 +194,7 @@ bind_kernel(struct kh_launch *launch, const struct kh_connfile **ret_file,
     char prefix[KH_PREFIX_SIZE] = "";
     int r = 0;
 
+    launch->mark = kh_database_mark(launch->launches->gateway->database);
     if (kh_connfile_is_ipc(&file))
         r = kh_kernel_own_place(launch->launches->gateway, &file, prefix, err);
     if (r == 0)
@@ -237,7 +239,8 @@ static void
 save(struct kh_launch *launch)
 {
     launch->pending = true;
-    kh_database_sync(launch->launches->gateway->database, on_saved, launch);
+    kh_database_sync(launch->launches->gateway->database, launch->mark, on_saved,
+                     launch);
 }
 
 /* What runs in it was started for an earlier gateway's launcher. */

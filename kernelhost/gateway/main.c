@@ -307,8 +307,9 @@ close_host(struct host *host)
         kh_ledger_leave(gateway->ledger);
     if (gateway->broker)
         kh_broker_close(gateway->broker);
-    kh_metering_free(STEAL_PTR(gateway->metering));
+    kh_metering_close(gateway->metering);
     kh_database_close(gateway->database);
+    kh_metering_free(STEAL_PTR(gateway->metering));
     kh_registry_free(gateway->registry);
     kh_launches_free(gateway->launches);
     kh_http_free(gateway->http);

@@ -19,6 +19,7 @@
 #define PERIOD_MS    60000u
 #define FIRST_MS     2000u
 #define METADATA_MAX (64u * 1024)
+#define ENDED_MAX    (KH_BROKER_PENDING_MAX / 4) /* a round: its SETTLED wait together */
 #define SECONDS_MAX  1e9 /* of one execution; what says more is not believed */
 
 struct waiter {
@@ -32,6 +33,7 @@ struct kh_metering {
     struct kh_gateway *gateway;
     struct kh_timer *timer;
     bool running;
+    uint64_t mark; /* the database's, as this round began to put */
     struct waiter *now, *later;
     uint8_t (*ended)[KH_ID_SIZE]; /* removed ones that this round puts */
     size_t ended_count, ended_size;
@@ -48,8 +50,7 @@ end(struct kh_metering *metering, const struct kh_error *err)
     metering->ended_count = 0;
     for (; list; list = next) {
         next = list->next;
-        if (list->fn)
-            list->fn(list->arg, err);
+        list->fn(list->arg, err);
         free(list);
     }
     metering->now = STEAL_PTR(metering->later);
@@ -71,8 +72,9 @@ put_sandbox(struct kh_gateway *gateway, const struct kh_broker_reply *record,
     kh_database_put_account(gateway->database, &row);
 }
 
+/* Those that have done something since, or all: what was put last may be lost. */
 static void
-put_kernels(struct kh_gateway *gateway)
+put_kernels(struct kh_gateway *gateway, bool all)
 {
     struct kh_sandbox *sandbox;
     struct kh_kernel *kernel;
@@ -80,46 +82,47 @@ put_kernels(struct kh_gateway *gateway)
 
     for (i = 0; (sandbox = kh_registry_at(gateway->registry, i)); i++)
         for (kernel = kh_sandbox_kernels(sandbox); kernel;
-             kernel = kh_kernel_next(kernel))
+             kernel = kh_kernel_next(kernel)) {
+            if (all)
+                kernel->work_put = UINT64_MAX;
             kh_metering_put_kernel(gateway, kernel);
+        }
 }
 
 static void
-put_all(struct kh_gateway *gateway)
+put_all(struct kh_metering *metering)
 {
+    struct kh_gateway *gateway = metering->gateway;
+    uint64_t mark = kh_database_mark(gateway->database);
     struct kh_sandbox *sandbox;
     unsigned i;
 
     for (i = 0; (sandbox = kh_registry_at(gateway->registry, i)); i++)
         put_sandbox(gateway, kh_sandbox_record(sandbox), false);
-    put_kernels(gateway);
+    put_kernels(gateway, mark != metering->mark);
+    metering->mark = mark;
 }
 
 /* ---- those that are removed: kernelhostd keeps them until they are on the disk ----
  */
 
 static void
-on_settled(void *arg, const struct kh_broker_reply *reply, int *fd)
-{
-    (void)arg;
-    (void)reply;
-    (void)fd;
-}
-
-static void
 on_written(void *arg, const struct kh_error *err)
 {
     struct kh_metering *metering = arg;
     struct kh_gateway *gateway = metering->gateway;
+    bool more = !err && metering->ended_count == ENDED_MAX;
     size_t i;
 
     for (i = 0; !err && i < metering->ended_count; i++) {
         struct kh_broker_request request = {.type = KH_BROKER_SETTLED};
 
         memcpy(request.id, metering->ended[i], KH_ID_SIZE);
-        kh_broker_call(gateway->broker, &request, on_settled, metering);
+        kh_broker_call(gateway->broker, &request, NULL, NULL);
     }
     end(metering, err);
+    if (more && !metering->running)
+        begin(metering);
 }
 
 static void
@@ -135,7 +138,6 @@ note_ended(struct kh_metering *metering, const uint8_t id[KH_ID_SIZE])
 
 static void next_ended(struct kh_metering *metering, uint64_t cursor);
 
-/* They are not many requests at a time: a round of SETTLED must fit what may wait. */
 static void
 on_ended(void *arg, const struct kh_broker_reply *reply, int *fd)
 {
@@ -150,12 +152,13 @@ on_ended(void *arg, const struct kh_broker_reply *reply, int *fd)
         put_sandbox(metering->gateway, reply, true);
         note_ended(metering, reply->id);
     }
-    if (!reply->error.code && metering->ended_count < KH_BROKER_PENDING_MAX / 4) {
+    if (!reply->error.code && metering->ended_count < ENDED_MAX) {
         next_ended(metering, reply->arg);
         return;
     }
     if (metering->ended_count)
-        kh_database_sync(metering->gateway->database, on_written, metering);
+        kh_database_sync(metering->gateway->database, metering->mark, on_written,
+                         metering);
     else
         end(metering, NULL);
 }
@@ -177,7 +180,7 @@ on_listed(void *arg, const struct kh_error *err)
         end(metering, err);
         return;
     }
-    put_all(metering->gateway);
+    put_all(metering);
     if (kh_database_lasts(metering->gateway->database))
         next_ended(metering, 0);
     else
@@ -226,15 +229,13 @@ kh_metering_new(struct kh_gateway *gateway)
     return metering;
 }
 
-static void
-forget(struct waiter *list)
+void
+kh_metering_close(struct kh_metering *metering)
 {
-    struct waiter *next;
-
-    for (; list; list = next) {
-        next = list->next;
-        free(list);
-    }
+    if (!metering)
+        return;
+    kh_timer_stop(metering->timer);
+    put_kernels(metering->gateway, true);
 }
 
 void
@@ -242,10 +243,7 @@ kh_metering_free(struct kh_metering *metering)
 {
     if (!metering)
         return;
-    put_kernels(metering->gateway);
     kh_timer_close(metering->timer);
-    forget(metering->now);
-    forget(metering->later);
     free(metering->ended);
     free(metering);
 }

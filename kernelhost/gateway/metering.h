@@ -16,8 +16,11 @@
 
 struct kh_metering;
 
-/* Begins with the first record. */
+/* Begins with the first record. Close puts the last, once kernelhostd can be asked
+ * nothing more and while the database is open; free is when that is closed, which tells
+ * who waits here. */
 struct kh_metering *kh_metering_new(struct kh_gateway *gateway);
+void kh_metering_close(struct kh_metering *metering);
 void kh_metering_free(struct kh_metering *metering);
 
 /* Puts everything as it is now, then calls FN (with the error that came in between). */

@@ -20,7 +20,6 @@
 
 #define CONNECT_TRIES   60
 #define CONNECT_WAIT_MS 50
-#define WELCOME_MS      5000
 
 /* The sandbox does not run, or cannot be reached: tell everybody inside. */
 static void
@@ -36,7 +35,10 @@ lose_all(struct kh_sandbox *sandbox, const char *why)
         kh_exec_lost(sandbox->execs, why);
     for (kernel = sandbox->kernels; kernel; kernel = next) {
         next = kh_kernel_next(kernel);
-        kh_kernel_down(kernel, why);
+        if (sandbox->phase == KH_PHASE_HIBERNATED)
+            kh_kernel_sleeps_on(kernel, why);
+        else
+            kh_kernel_down(kernel, why);
     }
 }
 
@@ -51,6 +53,7 @@ kh_sandbox_fail(struct kh_sandbox *sandbox, enum kh_sandbox_phase phase,
            sandbox->record.name, copy.text);
     lose_all(sandbox, copy.text);
     kh_sandbox_answer(&sandbox->ups, &copy);
+    kh_sandbox_answer(&sandbox->sleeps, &copy);
 }
 
 static int
@@ -81,6 +84,7 @@ on_link_closed(void *arg, const struct kh_error *why)
     kh_link_free(STEAL_PTR(sandbox->link));
     sandbox->unwelcomed = false;
     if (sandbox->phase == KH_PHASE_PARTING) {
+        kh_timer_stop(sandbox->timer);
         for (kernel = sandbox->kernels; kernel; kernel = kh_kernel_next(kernel))
             kh_kernel_detached(kernel);
         kh_doze_parted(sandbox);
@@ -114,7 +118,7 @@ kh_sandbox_hail(struct kh_sandbox *sandbox, int *fd, struct kh_error *err)
     if (!sandbox->link)
         return -err->code;
     sandbox->phase = KH_PHASE_GREETING;
-    kh_timer_start(sandbox->timer, WELCOME_MS, 0);
+    kh_timer_start(sandbox->timer, KH_WELCOME_MS, 0);
     kh_link_send(sandbox->link, &hello, NULL);
     kh_doze_send_kept(sandbox);
     if (sandbox->record.state == KH_SANDBOX_FROZEN)
@@ -147,17 +151,10 @@ void
 kh_sandbox_link_to(struct kh_sandbox *sandbox)
 {
     sandbox->tries = 0;
+    sandbox->doze.roused = false;
     sandbox->phase = KH_PHASE_CONNECTING;
     kh_broker_call_name(sandbox->gateway->broker, KH_BROKER_CONNECT,
                         sandbox->record.name, on_connected, sandbox);
-}
-
-static void
-on_roused(void *arg, const struct kh_broker_reply *reply, int *fd)
-{
-    (void)arg;
-    (void)reply;
-    (void)fd;
 }
 
 static void
@@ -169,13 +166,16 @@ on_timer(void *arg)
     if (sandbox->phase == KH_PHASE_CONNECTING) {
         kh_broker_call_name(sandbox->gateway->broker, KH_BROKER_CONNECT,
                             sandbox->record.name, on_connected, sandbox);
-    } else if (sandbox->phase == KH_PHASE_GREETING && !sandbox->doze.roused) {
+    } else if ((sandbox->phase == KH_PHASE_GREETING ||
+                sandbox->phase == KH_PHASE_PARTING) &&
+               !sandbox->doze.roused) {
         /* It may stand still for a reason that we have not heard of. */
         sandbox->doze.roused = true;
         kh_broker_call_name(sandbox->gateway->broker, KH_BROKER_WAKE,
-                            sandbox->record.name, on_roused, sandbox);
-        kh_timer_start(sandbox->timer, WELCOME_MS, 0);
-    } else if (sandbox->phase == KH_PHASE_GREETING || sandbox->unwelcomed) {
+                            sandbox->record.name, NULL, NULL);
+        kh_timer_start(sandbox->timer, KH_WELCOME_MS, 0);
+    } else if (sandbox->phase == KH_PHASE_GREETING ||
+               sandbox->phase == KH_PHASE_PARTING || sandbox->unwelcomed) {
         kh_fail(&err, EBUSY, "sandbox '%s' is broken: its init does not answer",
                 sandbox->record.name);
         kh_sandbox_fail(sandbox, KH_PHASE_BROKEN, &err);
@@ -340,6 +340,7 @@ kh_sandbox_stop(struct kh_sandbox *sandbox, kh_sandbox_fn *fn, void *arg)
     kh_fail(&err, EBUSY, "sandbox '%s' is being stopped", sandbox->record.name);
     sandbox->phase = KH_PHASE_STOPPING;
     kh_sandbox_answer(&sandbox->ups, &err);
+    kh_sandbox_answer(&sandbox->sleeps, &err);
     kh_broker_call_name(sandbox->gateway->broker, KH_BROKER_STOP, sandbox->record.name,
                         on_stopped, sandbox);
 }
@@ -373,6 +374,7 @@ kh_sandbox_removing(struct kh_sandbox *sandbox, bool removing)
     sandbox->phase = KH_PHASE_STOPPING;
     lose_all(sandbox, err.text);
     kh_sandbox_answer(&sandbox->ups, &err);
+    kh_sandbox_answer(&sandbox->sleeps, &err);
 }
 
 struct kh_sandbox *

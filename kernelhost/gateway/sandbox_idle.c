@@ -29,18 +29,6 @@ kh_sandbox_ladder(const struct kh_sandbox *sandbox)
     return ladder;
 }
 
-static uint64_t
-now(const struct kh_sandbox *sandbox)
-{
-    return kh_loop_now(sandbox->gateway->loop);
-}
-
-static bool
-is_frozen(const struct kh_sandbox *sandbox)
-{
-    return sandbox->record.state == KH_SANDBOX_FROZEN;
-}
-
 const char *
 kh_doze_occupation(const struct kh_sandbox *sandbox)
 {
@@ -59,9 +47,9 @@ static uint64_t
 due_at(const struct kh_sandbox *sandbox)
 {
     struct kh_ladder ladder = kh_sandbox_ladder(sandbox);
-    uint32_t after = is_frozen(sandbox) ? ladder.hibernate : ladder.freeze;
+    uint32_t after = kh_sandbox_is_frozen(sandbox) ? ladder.hibernate : ladder.freeze;
 
-    if (!is_frozen(sandbox) && ladder.hibernate < ladder.freeze)
+    if (!kh_sandbox_is_frozen(sandbox) && ladder.hibernate < ladder.freeze)
         after = ladder.hibernate;
     return after == KH_LADDER_NEVER ? UINT64_MAX
                                     : sandbox->doze.active + (uint64_t)after * 1000;
@@ -71,21 +59,21 @@ due_at(const struct kh_sandbox *sandbox)
 static bool
 is_left(const struct kh_sandbox *sandbox)
 {
-    return sandbox->phase == KH_PHASE_AWAY && is_frozen(sandbox);
+    return sandbox->phase == KH_PHASE_AWAY && kh_sandbox_is_frozen(sandbox);
 }
 
 /* Processor time is read some time before, and compared when it is due. */
 void
 kh_doze_look(struct kh_sandbox *sandbox)
 {
-    uint64_t due = due_at(sandbox), at = now(sandbox), wait;
+    uint64_t due = due_at(sandbox), at = kh_sandbox_now(sandbox), wait;
 
     if (!(sandbox->phase == KH_PHASE_UP || is_left(sandbox)) || due == UINT64_MAX) {
         kh_timer_stop(sandbox->doze.timer);
         return;
     }
     wait = due > at ? due - at : 0;
-    if (!is_frozen(sandbox) && sandbox->doze.looked < sandbox->doze.active)
+    if (!kh_sandbox_is_frozen(sandbox) && sandbox->doze.looked < sandbox->doze.active)
         wait -= wait / 2 < WATCH_MS ? wait / 2 : WATCH_MS;
     kh_timer_start(sandbox->doze.timer, wait ? wait : 1, 0);
 }
@@ -95,7 +83,7 @@ descend(struct kh_sandbox *sandbox)
 {
     struct kh_ladder ladder = kh_sandbox_ladder(sandbox);
 
-    if (is_frozen(sandbox) || ladder.hibernate <= ladder.freeze)
+    if (kh_sandbox_is_frozen(sandbox) || ladder.hibernate <= ladder.freeze)
         kh_doze_part(sandbox, 0);
     else
         kh_doze_freeze(sandbox);
@@ -126,7 +114,8 @@ on_usage(void *arg, const struct kh_broker_reply *reply, int *fd)
 {
     struct kh_sandbox *sandbox = arg;
     struct kh_doze *doze = &sandbox->doze;
-    uint64_t at = now(sandbox), watched = at - doze->looked, watch = watch_ms(sandbox);
+    uint64_t at = kh_sandbox_now(sandbox), watched = at - doze->looked,
+             watch = watch_ms(sandbox);
     bool counts = doze->looked >= doze->active, worked;
 
     (void)fd;
@@ -163,14 +152,14 @@ on_timer(void *arg)
     struct kh_sandbox *sandbox = arg;
     struct kh_doze *doze = &sandbox->doze;
 
-    if (is_left(sandbox) && now(sandbox) >= due_at(sandbox))
+    if (is_left(sandbox) && kh_sandbox_now(sandbox) >= due_at(sandbox))
         kh_sandbox_sleep(sandbox, KH_SLEEP_HIBERNATE, on_asleep, NULL);
     if (sandbox->phase != KH_PHASE_UP || doze->busy)
         return;
     if (kh_doze_occupation(sandbox))
-        doze->active = now(sandbox);
-    if (is_frozen(sandbox)) {
-        if (now(sandbox) >= due_at(sandbox))
+        doze->active = kh_sandbox_now(sandbox);
+    if (kh_sandbox_is_frozen(sandbox)) {
+        if (kh_sandbox_now(sandbox) >= due_at(sandbox))
             descend(sandbox);
         else
             kh_doze_look(sandbox);
@@ -189,7 +178,7 @@ void
 kh_doze_init(struct kh_sandbox *sandbox)
 {
     sandbox->doze.timer = kh_timer_new(sandbox->gateway->loop, on_timer, sandbox);
-    sandbox->doze.active = now(sandbox);
+    sandbox->doze.active = kh_sandbox_now(sandbox);
 }
 
 void

@@ -1,6 +1,5 @@
-/* sandbox_own: the inside of a sandbox, shared by sandbox.c (its life and link),
- * sandbox_frames.c (what init says) and sandbox_list.c (its kernels and processes).
- * Nobody else includes it.
+/* sandbox_own: the inside of a sandbox: sandbox.c (its life and link) and the other
+ * sandbox_*.c, each of which says what it is for. Nobody else includes it.
  */
 #ifndef KH_GATEWAY_SANDBOX_OWN_H
 #define KH_GATEWAY_SANDBOX_OWN_H
@@ -30,6 +29,9 @@ struct kh_waiter {
     void *arg;
 };
 
+#define KH_WELCOME_MS                                                                  \
+    5000 /* for init to answer HELLO or BYE; then it is roused, once */
+
 /* Its sleep (sandbox_sleep.c). Times are the loop's milliseconds. */
 struct kh_doze {
     struct kh_timer *timer; /* when to look whether it is idle */
@@ -37,7 +39,8 @@ struct kh_doze {
     unsigned keep;          /* flags of the HIBERNATE that is under way */
     bool thawing;           /* kernelhostd was asked to let it go on */
     bool busy;              /* kernelhostd was asked something for the ladder */
-    bool roused;            /* as it did not answer HELLO */
+    bool freezing;          /* it was asked to freeze it */
+    bool roused;            /* as init did not answer */
     bool wanted;            /* something waits for it to be back */
     uint64_t looked;        /* when its accounts were read last; 0: not */
     uint64_t cpu_usec, io;  /* and what they were */
@@ -63,10 +66,23 @@ struct kh_sandbox {
     unsigned exec_count;
 };
 
-/* sandbox.c: the steps of its life that sandbox_sleep.c takes part in. wait_for and
- * answer: a list of waiters. */
+static inline uint64_t
+kh_sandbox_now(const struct kh_sandbox *sandbox)
+{
+    return kh_loop_now(sandbox->gateway->loop);
+}
+
+static inline bool
+kh_sandbox_is_frozen(const struct kh_sandbox *sandbox)
+{
+    return sandbox->record.state == KH_SANDBOX_FROZEN;
+}
+
+/* sandbox_record.c: a list of waiters. */
 void kh_sandbox_wait_for(struct kh_waiter **list, kh_sandbox_fn *fn, void *arg);
 void kh_sandbox_answer(struct kh_waiter **list, const struct kh_error *err);
+
+/* sandbox.c: the steps of its life that sandbox_sleep.c takes part in. */
 int kh_sandbox_hail(struct kh_sandbox *sandbox, int *fd, struct kh_error *err);
 void kh_sandbox_fail(struct kh_sandbox *sandbox, enum kh_sandbox_phase phase,
                      const struct kh_error *why);

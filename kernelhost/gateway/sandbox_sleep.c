@@ -22,18 +22,6 @@
 
 #define KEPT_MAX (64u * 1024 * 1024)
 
-static uint64_t
-now(const struct kh_sandbox *sandbox)
-{
-    return kh_loop_now(sandbox->gateway->loop);
-}
-
-static bool
-is_frozen(const struct kh_sandbox *sandbox)
-{
-    return sandbox->record.state == KH_SANDBOX_FROZEN;
-}
-
 static void
 note_problem(struct kh_sandbox *sandbox, const struct kh_error *err)
 {
@@ -47,7 +35,7 @@ on_frozen(void *arg, const struct kh_broker_reply *reply, int *fd)
     struct kh_sandbox *sandbox = arg;
 
     (void)fd;
-    sandbox->doze.busy = false;
+    sandbox->doze.busy = sandbox->doze.freezing = false;
     if (!reply->error.code)
         sandbox->record.state = KH_SANDBOX_FROZEN;
     else
@@ -62,7 +50,7 @@ on_frozen(void *arg, const struct kh_broker_reply *reply, int *fd)
 void
 kh_doze_freeze(struct kh_sandbox *sandbox)
 {
-    sandbox->doze.busy = true;
+    sandbox->doze.busy = sandbox->doze.freezing = true;
     sandbox->doze.wanted = false;
     kh_broker_call_name(sandbox->gateway->broker, KH_BROKER_FREEZE,
                         sandbox->record.name, on_frozen, sandbox);
@@ -75,11 +63,12 @@ kh_doze_part(struct kh_sandbox *sandbox, unsigned keep)
     struct kh_frame bye = {.type = KH_INIT_BYE};
 
     sandbox->doze.keep = keep;
-    if (is_frozen(sandbox))
+    if (kh_sandbox_is_frozen(sandbox))
         kh_doze_touch(sandbox);
-    sandbox->doze.wanted = false;
+    sandbox->doze.wanted = sandbox->doze.roused = false;
     sandbox->phase = KH_PHASE_PARTING;
     kh_timer_stop(sandbox->doze.timer);
+    kh_timer_start(sandbox->timer, KH_WELCOME_MS, 0);
     kh_link_send(sandbox->link, &bye, NULL);
 }
 
@@ -102,9 +91,9 @@ kh_doze_touch(struct kh_sandbox *sandbox)
 {
     struct kh_doze *doze = &sandbox->doze;
 
-    doze->active = now(sandbox);
+    doze->active = kh_sandbox_now(sandbox);
     doze->wanted = true;
-    if (is_frozen(sandbox) && !doze->thawing) {
+    if (kh_sandbox_is_frozen(sandbox) && !doze->thawing) {
         doze->thawing = true;
         kh_broker_call_name(sandbox->gateway->broker, KH_BROKER_WAKE,
                             sandbox->record.name, on_thawed, sandbox);
@@ -158,6 +147,7 @@ on_hibernated(void *arg, const struct kh_broker_reply *reply, int *fd)
         note_problem(sandbox, &err);
         sandbox->record.state = KH_SANDBOX_FROZEN;
         sandbox->phase = KH_PHASE_AWAY;
+        doze->active = kh_sandbox_now(sandbox); /* the ladder tries again, some day */
         kh_sandbox_answer(&sandbox->sleeps, &err);
         if (doze->wanted || sandbox->ups)
             kh_sandbox_link_to(sandbox);
@@ -207,7 +197,7 @@ kh_doze_keep(struct kh_sandbox *sandbox, const struct kh_frame *frame,
         return kh_fail(err, ENOBUFS, "too much waits for sandbox '%s' to wake",
                        sandbox->record.name);
     r = kh_frame_encode(frame, &doze->frames, err);
-    doze->active = now(sandbox);
+    doze->active = kh_sandbox_now(sandbox);
     doze->wanted = true;
     kh_doze_wake(sandbox);
     return r;
@@ -266,7 +256,7 @@ sleep_now(struct kh_sandbox *sandbox, enum kh_sleep how, kh_sandbox_fn *fn, void
     static const unsigned keep[] = {[KH_SLEEP_SAVE] = KH_HIBERNATE_KEEP,
                                     [KH_SLEEP_VOLATILE] =
                                         KH_HIBERNATE_KEEP | KH_HIBERNATE_VOLATILE};
-    bool there = how == KH_SLEEP_FREEZE ? is_frozen(sandbox)
+    bool there = how == KH_SLEEP_FREEZE ? kh_sandbox_is_frozen(sandbox)
                                         : sandbox->phase == KH_PHASE_HIBERNATED;
     struct kh_error err = {0};
 
@@ -307,6 +297,12 @@ kh_sandbox_sleep(struct kh_sandbox *sandbox, enum kh_sleep how, kh_sandbox_fn *f
 {
     struct wish *wish;
 
+    if (sandbox->doze.freezing && how != KH_SLEEP_FREEZE) { /* it has yet to */
+        wish = kh_xcalloc(1, sizeof(*wish));
+        *wish = (struct wish){sandbox, how, fn, arg};
+        kh_sandbox_wait_for(&sandbox->sleeps, on_up, wish);
+        return;
+    }
     /* Without a link nobody knows whether a cell runs. */
     if (sandbox->phase != KH_PHASE_AWAY && sandbox->phase != KH_PHASE_CONNECTING &&
         sandbox->phase != KH_PHASE_GREETING && sandbox->phase != KH_PHASE_STARTING) {

@@ -341,3 +341,12 @@ kh_kernel_claim(struct kh_kernel *kernel)
     kernel->note->warm = 0;
     return warm;
 }
+
+void
+kh_kernel_sleeps_on(struct kh_kernel *kernel, const char *why)
+{
+    if (kernel->life == KH_LIFE_READY)
+        kh_kernel_lose_requests(kernel, true, "KernelUnavailable", why);
+    else
+        kh_kernel_down(kernel, why);
+}

@@ -142,6 +142,7 @@ static void
 on_up_connect(void *arg, const struct kh_error *err)
 {
     struct wait *wait = arg;
+    uint64_t mark = kh_database_mark(wait->gateway->database);
     struct kh_kernel *kernel;
     struct kh_error why;
     char path[PATH_MAX];
@@ -156,7 +157,7 @@ on_up_connect(void *arg, const struct kh_error *err)
         kh_kernel_start(kernel);
         snprintf(wait->kernel, sizeof(wait->kernel), "%s", kh_kernel_id(kernel));
         wait->path = kh_xstrdup(path);
-        kh_database_sync(wait->gateway->database, on_saved, wait);
+        kh_database_sync(wait->gateway->database, mark, on_saved, wait);
         return;
     }
     free(wait);

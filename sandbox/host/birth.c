@@ -74,6 +74,17 @@ kh_birth_decode(const void *data, size_t size, struct kh_birth *ret_birth,
 }
 
 int
+kh_birth_read(int dir, const char *file, struct kh_birth *ret_birth,
+              struct kh_error *err)
+{
+    AUTO_FREE char *data = NULL;
+    size_t size = 0;
+    int r = kh_fd_read_file(dir, file, KH_BIRTH_SIZE, &data, &size, err);
+
+    return r < 0 ? r : kh_birth_decode(data, size, ret_birth, err);
+}
+
+int
 kh_birth_fits(const struct kh_birth *birth, struct kh_error *err)
 {
     if (birth->init_version == KH_INIT_VERSION)
@@ -136,8 +147,8 @@ kh_birth_note(struct kh_birth *birth, pid_t pid, struct kh_error *err)
 }
 
 /* Numbers in the NSpid line of PID's status: one a pid namespace that we see. */
-static int
-ns_pids(pid_t pid, long *ret_last, struct kh_error *err)
+int
+kh_birth_levels(pid_t pid, long *ret_last, struct kh_error *err)
 {
     AUTO_FREE char *text = NULL;
     int r = read_proc(pid, "status", &text, err), count = 0;
@@ -156,8 +167,8 @@ static int
 check_first(pid_t pid, struct kh_error *err)
 {
     long last = 0, unused;
-    int theirs = ns_pids(pid, &last, err);
-    int ours = theirs < 0 ? theirs : ns_pids(getpid(), &unused, err);
+    int theirs = kh_birth_levels(pid, &last, err);
+    int ours = theirs < 0 ? theirs : kh_birth_levels(getpid(), &unused, err);
 
     if (ours < 0)
         return ours;

@@ -39,6 +39,13 @@ struct kh_birth {
 /* Fills in boot id and start time of PID, which the caller knows to exist. */
 int kh_birth_note(struct kh_birth *birth, pid_t pid, struct kh_error *err);
 
+/* The same of the file FILE in DIR; -ENOENT when there is none. */
+int kh_birth_read(int dir, const char *file, struct kh_birth *ret_birth,
+                  struct kh_error *err);
+
+/* How many pid namespaces from ours down PID is in, and its number in the lowest. */
+int kh_birth_levels(pid_t pid, long *ret_last, struct kh_error *err);
+
 /* 0 when the gateway of this build speaks with the kernelhost-init of BIRTH; else
  * -EPROTO with both versions. */
 int kh_birth_fits(const struct kh_birth *birth, struct kh_error *err);

@@ -237,7 +237,10 @@ kh_box_stop(struct kh_host *host, struct kh_box *box, bool remove, struct kh_err
         return remove ? begin_removal(host, box, err)
                       : kh_fail(err, EALREADY, "sandbox '%s' is stopped",
                                 box->record.name);
-    case KH_BOX_SAVING:
+    case KH_BOX_SAVING: /* it shall not be: nobody waits for all of it */
+        kh_cgroup_kill(host->groups, box->id);
+        kh_process_kill(&box->process, SIGKILL);
+        /* fall through */
     case KH_BOX_WAKING:
         if (box->later != KH_LATER_REMOVE)
             box->later = remove ? KH_LATER_REMOVE : KH_LATER_STOP;

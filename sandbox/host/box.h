@@ -6,7 +6,7 @@
  *     RUNNING    EALREADY   -> STOPPING -> STOPPED   -> STOPPING, then REMOVING
  *     STOPPING   EBUSY      EBUSY      -> STOPPED    EBUSY
  *     REMOVING   EBUSY      EBUSY      -             EBUSY
- *     HIBERNATED EALREADY   STOPPED    -             -> REMOVING
+ *     HIBERNATED EBUSY      STOPPED    -             -> REMOVING
  *     SAVING     EBUSY      later      -> STOPPED    later
  *     WAKING     EBUSY      later      -             later
  *

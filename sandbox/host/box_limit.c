@@ -1,10 +1,13 @@
 /* Other limits for a sandbox that exists. */
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
+#include "base/fd.h"
 #include "base/log.h"
 #include "sandbox/host/box_own.h"
+#include "sandbox/host/memory.h"
 #include "sandbox/host/weigh.h"
 
 #define MIB (1024ull * 1024)
@@ -65,17 +68,21 @@ apply(struct kh_host *host, const struct kh_box *box, const struct kh_limits *fr
 
 /* They come back with it, or not at all. */
 static int
-check_saved(const struct kh_box *box, uint64_t memory, struct kh_error *err)
+check_saved(struct kh_host *host, const struct kh_box *box, uint64_t memory,
+            struct kh_error *err)
 {
-    uint64_t need = kh_weight_limit(box->saved);
+    char command[32 + KH_NAME_SIZE];
+    struct kh_weight weight = {0};
+    AUTO_FD int dir = -1;
 
-    if (box->phase != KH_BOX_HIBERNATED || need <= memory)
+    if (box->phase != KH_BOX_HIBERNATED)
         return 0;
-    return kh_fail(err, EBUSY,
-                   "%" PRIu64 " MiB of memory are on the disk, too much for a limit of "
-                   "%" PRIu64 " MiB (hint: allow %" PRIu64 "M)",
-                   (uint64_t)((box->saved + MIB - 1) / MIB), (uint64_t)(memory / MIB),
-                   (uint64_t)((need + MIB - 1) / MIB));
+    dir = kh_memory_open(&host->store, box->id, NULL, NULL, NULL, err);
+    if (dir < 0)
+        return dir;
+    weight.memory = kh_memory_pages(dir);
+    snprintf(command, sizeof(command), "kernelhost limits %s", box->record.name);
+    return kh_weight_fits(&weight, memory, command, err);
 }
 
 static int
@@ -89,7 +96,7 @@ check(struct kh_host *host, const struct kh_box *box, const struct kh_limits *wa
         return kh_fail(err, EBUSY, "it is about to change its state (hint: try again)");
     r = kh_limits_check(limits, err);
     if (r == 0 && wanted->memory)
-        r = check_saved(box, limits->memory, err);
+        r = check_saved(host, box, limits->memory, err);
     return r == 0 && wanted->disk ? check_disk(host, box, wanted->disk, err) : r;
 }
 
@@ -102,8 +109,9 @@ kh_box_limit(struct kh_host *host, struct kh_box *box, const struct kh_limits *l
 
     merge(&after, limits);
     r = check(host, box, limits, &after, err);
-    if (r == 0)
-        r = apply(host, box, &before, &after, err);
+    if (r < 0)
+        return kh_fail_in(err, "cannot change the limits of '%s'", box->record.name);
+    r = apply(host, box, &before, &after, err);
     if (r == 0) {
         box->record.limits = after;
         r = kh_store_save(&host->store, &box->record, err);

@@ -1,5 +1,5 @@
-/* box_own: the inside of boxes, shared by box.c (their life), box_run.c (how they come
- * to run), hibernate.c and wake.c. Nobody else includes it.
+/* box_own: the inside of boxes: box.c (their life), the other box_*.c, hibernate.c and
+ * wake*.c. Nobody else includes it.
  */
 #ifndef KH_HOST_BOX_OWN_H
 #define KH_HOST_BOX_OWN_H

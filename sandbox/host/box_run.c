@@ -215,7 +215,6 @@ kh_box_adopt(struct kh_host *host, const struct kh_record *record)
     if (r == 0) {
         kh_box_set_running(host, box);
         box->open = true;
-        box->frozen = kh_cgroup_is_frozen(host->groups, box->id);
         kh_box_enforce(host, box);
         return;
     }

@@ -1,5 +1,5 @@
-/* broker_own: the inside of the broker, shared by broker.c (messages and replies) and
- * broker_serve.c (what is asked for). Nobody else includes it.
+/* broker_own: the inside of the broker: broker.c (messages and replies) and what is
+ * asked for, broker_serve.c and the other broker_*.c. Nobody else includes it.
  */
 #ifndef KH_HOST_BROKER_OWN_H
 #define KH_HOST_BROKER_OWN_H
@@ -52,9 +52,6 @@ int kh_broker_take_over(const struct kh_snapshot *snapshot, struct kh_record *re
 /* Fills in what is known of BOX. */
 void kh_broker_describe(struct kh_broker *broker, struct kh_box *box,
                         struct kh_broker_reply *reply);
-
-struct kh_box *kh_broker_find(struct kh_broker *broker,
-                              const struct kh_broker_request *q, struct kh_error *err);
 
 /* The gateway's next step would be CONNECT; it takes it if this gives none. */
 void kh_broker_pass_stream(struct kh_box *box, int *ret_pass);

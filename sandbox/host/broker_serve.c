@@ -297,9 +297,7 @@ serve_list(struct kh_broker *broker, const struct kh_broker_request *q,
 
     (void)ret_pass;
     /* Without a record, one that is being removed is no sandbox any more. */
-    while (box && kh_box_is_going(box))
-        box = kh_boxes_after(&broker->host->boxes, box->number);
-    while (box && (box->spare || box->fresh))
+    while (box && (kh_box_is_going(box) || box->spare || box->fresh))
         box = kh_boxes_after(&broker->host->boxes, box->number);
     if (!box)
         return kh_fail(&reply->error, ENOENT, "there are no more sandboxes");

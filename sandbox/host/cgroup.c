@@ -228,26 +228,17 @@ static void
 kill_listed(struct kh_cgroups *groups, int role, const char *id)
 {
     static const struct timespec pause = {0, 5 * 1000 * 1000};
-    char path[KH_CGROUP_PATH];
     int round;
 
     for (round = 0; round < 200; round++) {
-        AUTO_FREE char *text = NULL;
-        char *at, *next;
+        AUTO_FREE pid_t *pids = NULL;
+        size_t count = 0, i;
 
-        if (kh_fd_read_file(groups->parent[role],
-                            kh_cgroup_file(path, sizeof(path), id, "cgroup.procs"),
-                            KH_CGROUP_FILE_MAX * 16, &text, NULL, NULL) < 0 ||
-            !*text)
+        if (kh_cgroup_list_in(groups, role, id, &pids, &count, NULL) < 0 || !count)
             return;
-        for (at = text; *at; at = next) {
-            long pid = strtol(at, &next, 10);
-
-            if (next == at)
-                break;
-            if (pid > 1)
-                kill((pid_t)pid, SIGKILL);
-        }
+        for (i = 0; i < count; i++)
+            if (pids[i] > 1)
+                kill(pids[i], SIGKILL);
         nanosleep(&pause, NULL);
     }
 }

@@ -96,11 +96,18 @@ int
 kh_cgroup_list(struct kh_cgroups *groups, const char *id, pid_t **ret_pids,
                size_t *ret_count, struct kh_error *err)
 {
+    return kh_cgroup_list_in(groups, KH_CGROUP_KILL, id, ret_pids, ret_count, err);
+}
+
+int
+kh_cgroup_list_in(struct kh_cgroups *groups, int role, const char *id, pid_t **ret_pids,
+                  size_t *ret_count, struct kh_error *err)
+{
     AUTO_FREE char *text = NULL;
     char path[KH_CGROUP_PATH], *at, *next;
     size_t count = 0, size = 0;
     pid_t *pids = NULL;
-    int r = kh_fd_read_file(groups->parent[KH_CGROUP_KILL],
+    int r = kh_fd_read_file(groups->parent[role],
                             kh_cgroup_file(path, sizeof(path), id, "cgroup.procs"),
                             KH_CGROUP_FILE_MAX * 16, &text, NULL, err);
 

@@ -65,22 +65,19 @@ limit_others(struct kh_cgroups *groups, const char *id, const struct kh_limits *
 }
 
 /* memory.max kills when more is in use; memory.high takes away what can be had, and
- * harms nobody. */
+ * harms nobody. The caller takes it back, as it sets limits. */
 static int
 make_room_v2(struct kh_cgroups *groups, const char *id, uint64_t memory,
              struct kh_error *err)
 {
     char text[32];
     const struct setting high = {KH_CGROUP_MEMORY, true, false, "memory.high", text};
-    const struct setting none = {KH_CGROUP_MEMORY, true, false, "memory.high", "max"};
     struct kh_usage usage;
     int r;
 
     snprintf(text, sizeof(text), "%" PRIu64, memory);
     r = put_setting(groups, id, &high, err);
     kh_cgroup_usage(groups, id, &usage);
-    if (put_setting(groups, id, &none, NULL) < 0 && r == 0)
-        r = kh_fail(err, EIO, "cannot take back a memory.high");
     return r == 0 && usage.memory > memory ? -EBUSY : r;
 }
 
@@ -100,6 +97,7 @@ limit_memory(struct kh_cgroups *groups, const char *id, uint64_t memory,
     char text[32];
     const struct setting settings[] = {
         {KH_CGROUP_MEMORY, true, false, "memory.max", text},
+        {KH_CGROUP_MEMORY, true, true, "memory.high", "max"}, /* of a change */
         {KH_CGROUP_MEMORY, true, true, "memory.swap.max", "0"},
         {KH_CGROUP_MEMORY, false, !less,
          less ? "memory.limit_in_bytes" : "memory.memsw.limit_in_bytes", text},

@@ -25,4 +25,8 @@ int kh_cgroup_put(int dir, const char *name, const char *text, struct kh_error *
 /* The path of FILE in ID's directory, in OUT. */
 const char *kh_cgroup_file(char *out, size_t size, const char *id, const char *file);
 
+/* cgroup_freeze.c: as kh_cgroup_list, of the directory of that role. */
+int kh_cgroup_list_in(struct kh_cgroups *groups, int role, const char *id,
+                      pid_t **ret_pids, size_t *ret_count, struct kh_error *err);
+
 #endif

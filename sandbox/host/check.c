@@ -53,15 +53,11 @@ static int
 check_birth(int dir, const char *file, const char *what, const char *name,
             struct kh_error *err)
 {
-    AUTO_FREE char *data = NULL;
     struct kh_birth birth;
-    size_t size = 0;
-    int r = kh_fd_read_file(dir, file, KH_BIRTH_SIZE, &data, &size, err);
+    int r = kh_birth_read(dir, file, &birth, err);
 
     if (r == -ENOENT)
         return 0;
-    if (r == 0)
-        r = kh_birth_decode(data, size, &birth, err);
     if (r == 0)
         r = kh_birth_fits(&birth, err);
     return r < 0

@@ -16,6 +16,7 @@
 #include "base/clean.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "sandbox/host/helper.h"
 #include "sandbox/host/hook.h"
 #include "sandbox/host/privs.h"
 
@@ -131,51 +132,49 @@ copy_note(int from, const char *from_name, int to, struct kh_error *err)
     return r < 0 ? r : kh_fd_replace_file(to, NOTE, data, size, 0600, err);
 }
 
-static void __attribute__((noreturn)) check(const struct kh_criu *criu, int dir)
+struct learning {
+    const struct kh_criu *criu;
+    int dir; /* of the notes */
+};
+
+static int
+learn(const void *arg, struct kh_error *err)
 {
     static const char *const args[] = {"check", NULL};
-    struct kh_error err = {0};
+    const struct learning *learning = arg;
     int status = -1;
     pid_t pid;
 
     if (unshare(CLONE_NEWNS) < 0 ||
         mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
         mount("run", RUN, "tmpfs", MS_NOSUID | MS_NODEV, "mode=700") < 0)
-        _exit(2);
+        return kh_fail_errno(err, "cannot mount a tmpfs for it");
     pid = fork();
     if (pid == 0) {
-        (void)kh_criu_exec(criu, 0, RUN, args, -1, &err);
+        (void)kh_criu_exec(learning->criu, 0, RUN, args, -1, err);
         _exit(127);
     }
     while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
         ;
     if (pid < 0 || status != 0)
-        _exit(1);
-    _exit(copy_note(AT_FDCWD, RUN "/" NOTE, dir, &err) < 0 ? 2 : 0);
+        return kh_fail(err, ENOTSUP,
+                       "criu check fails on this kernel (hint: kernelhost doctor says "
+                       "why)");
+    return copy_note(AT_FDCWD, RUN "/" NOTE, learning->dir, err);
 }
 
 int
 kh_criu_learn(const struct kh_criu *criu, struct kh_error *err)
 {
     AUTO_FD int dir = open_notes(err);
-    int status = -1;
-    pid_t pid;
+    const struct learning learning = {criu, dir};
 
     if (dir < 0)
         return dir;
     if (faccessat(dir, NOTE, R_OK, AT_SYMLINK_NOFOLLOW) == 0)
         return 0;
-    pid = fork();
-    if (pid == 0)
-        check(criu, dir);
-    while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
-        ;
-    if (pid < 0 || !WIFEXITED(status) || WEXITSTATUS(status) == 2)
-        return kh_fail(err, EIO, "cannot note what criu finds out about the kernel");
-    return WEXITSTATUS(status) ? kh_fail(err, ENOTSUP,
-                                         "criu check fails on this kernel (hint: "
-                                         "kernelhost doctor says why)")
-                               : 0;
+    return kh_helper_run(learn, &learning, "note what criu finds out about the kernel",
+                         err);
 }
 
 void

@@ -340,8 +340,12 @@ start_writer(struct kh_hibernate *h, struct kh_error *err)
                          !(h->flags & KH_HIBERNATE_VOLATILE));
         r = pid < 0 ? kh_fail_errno(err, "cannot fork")
                     : kh_process_watch(&h->writer, pid, pidfd, written, h, err);
+        if (r < 0 && pid > 0)
+            kill(pid, SIGKILL);
     }
     free(a.mounts);
+    if (r < 0)
+        kh_memory_drop(&box->host->store, box->id);
     return r;
 }
 
@@ -365,6 +369,24 @@ weigh(struct kh_box *box, uint64_t *ret_bytes, struct kh_error *err)
     return r;
 }
 
+static int
+may_be_saved(struct kh_box *box, struct kh_error *err)
+{
+    if (!box->host->criu.program[0])
+        return kh_fail(err, ENOTSUP,
+                       "this host cannot hibernate sandboxes (hint: kernelhost doctor "
+                       "says why)");
+    if (box->joins)
+        return kh_fail(err, EBUSY, "sandbox '%s' is not at rest (hint: try again)",
+                       box->record.name);
+    if (box->still)
+        return kh_fail(err, EBUSY,
+                       "a snapshot of sandbox '%s' is being taken (hint: try again)",
+                       box->record.name);
+    kh_box_forget_kept(box);
+    return 0;
+}
+
 int
 kh_hibernate_begin(struct kh_box *box, unsigned flags,
                    void (*done)(void *owner, const struct kh_error *err), void *owner,
@@ -374,22 +396,12 @@ kh_hibernate_begin(struct kh_box *box, unsigned flags,
     uint64_t bytes = 0;
     int r;
 
-    if (!box->host->criu.program[0])
-        return kh_fail(err, ENOTSUP,
-                       "this host cannot hibernate sandboxes (hint: kernelhost doctor "
-                       "says why)");
-    if (box->phase != KH_BOX_RUNNING || box->joins)
-        return kh_fail(err, EBUSY, "sandbox '%s' is not at rest (hint: try again)",
-                       box->record.name);
     if ((flags & ~(KH_HIBERNATE_KEEP | KH_HIBERNATE_VOLATILE)) ||
         flags == KH_HIBERNATE_VOLATILE) /* it would be all there is */
         return kh_fail(err, EINVAL, "nobody hibernates that way");
-    if (box->still)
-        return kh_fail(err, EBUSY,
-                       "a snapshot of sandbox '%s' is being taken (hint: try again)",
-                       box->record.name);
-    kh_box_forget_kept(box);
-    r = kh_box_freeze(box, true, err);
+    r = kh_box_freeze(box, true, err); /* it stands still, whatever comes of it */
+    if (r == 0)
+        r = may_be_saved(box, err);
     if (r == 0)
         r = kh_fault("hibernate-frozen", err);
     if (r == 0)

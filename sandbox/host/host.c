@@ -97,13 +97,22 @@ sweep_groups(struct kh_host *host)
     free(running.id);
 }
 
+/* Who still writes, though kernelhostd ended, thaws and freezes: so who stands still is
+ * looked at behind that. */
 static void
-sweep_memory(struct kh_host *host)
+settle_memory(struct kh_host *host)
 {
     struct ids hibernated = ids_of(host, KH_BOX_HIBERNATED);
+    size_t i;
 
     kh_memory_sweep(&host->store, is_among, &hibernated);
     free(hibernated.id);
+    for (i = 0; i < host->boxes.count; i++) {
+        struct kh_box *box = host->boxes.at[i];
+
+        box->frozen = box->phase == KH_BOX_RUNNING &&
+                      kh_cgroup_is_frozen(host->groups, box->id);
+    }
 }
 
 /* A damaged record keeps its directory, and so its disk. */
@@ -143,13 +152,14 @@ take_over(struct kh_host *host, struct kh_error *err)
     if (r == 0)
         r = kh_store_load(&host->store, adopt, problem, host, err);
     if (r == 0)
+        settle_memory(host);
+    if (r == 0)
         r = kh_metering_adopt(host, err);
     if (r == 0)
         r = kh_snapshot_load(host, err);
     if (r < 0)
         return r;
     sweep_groups(host);
-    sweep_memory(host);
     if (host->store.disk)
         kh_disk_sweep(host->store.disk, keep_disk, host);
     kh_kits_sweep(&host->store, keep_kit, host);
@@ -248,6 +258,9 @@ kh_host_close(struct kh_host *host)
         kh_box_forget(host, host->boxes.at[host->boxes.count - 1]);
     kh_boxes_release(&host->boxes);
     kh_metering_free(host);
+    if (host->wake_timer >= 0)
+        kh_watch_remove(&host->wake_watch);
+    kh_fd_close(&host->wake_timer);
     kh_snapshots_close(&host->snapshots);
     kh_spares_free(host);
     kh_zygote_end_all(host);

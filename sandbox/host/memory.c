@@ -1,8 +1,9 @@
-#include "sandbox/host/memory.h"
+#include "sandbox/host/memory_own.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,11 +16,8 @@
 #include "base/fault.h"
 #include "base/fd.h"
 #include "base/mem.h"
-#include "sandbox/host/idmap.h"
 #include "sandbox/host/tree.h"
 #include "sandbox/host/trash.h"
-
-#define NEW ".new"
 
 /* Lines of "BYTES NAME": the files that CRIU reads without asking how long they are. */
 #define PAGES     "pages"
@@ -27,8 +25,8 @@
 
 #define ROOM_MIN (64u * 1024) /* bytes; with less CRIU writes nothing useful */
 
-static int
-open_at(const struct kh_store *store, const char *name)
+int
+kh_memory_at(const struct kh_store *store, const char *name)
 {
     return openat(store->memory, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 }
@@ -43,11 +41,11 @@ kh_memory_begin(const struct kh_store *store, const char *id, char path[KH_MEMOR
 
     if (r < 0)
         return r;
-    snprintf(name, sizeof(name), "%s" NEW, id);
+    snprintf(name, sizeof(name), "%s" KH_MEMORY_NEW, id);
     snprintf(path, KH_MEMORY_PATH, "%s/memory/%s", store->path, name);
     if (mkdirat(store->memory, name, 0700) < 0 && errno != EEXIST)
         return kh_fail_errno(err, "cannot make a directory for the memory");
-    dir = open_at(store, name);
+    dir = kh_memory_at(store, name);
     if (dir < 0 || flock(dir, LOCK_EX | LOCK_NB) < 0)
         return kh_fail_errno(err, "cannot lock the directory for the memory");
     r = kh_tree_empty(dir, err);
@@ -63,9 +61,10 @@ sync_one(int dir, const char *name, struct kh_error *err)
 }
 
 /* Calls FN for every file in DIR until it fails. */
-static int
-each_file(int dir, int (*fn)(int dir, const char *name, void *arg, struct kh_error *),
-          void *arg, struct kh_error *err)
+int
+kh_memory_each(int dir,
+               int (*fn)(int dir, const char *name, void *arg, struct kh_error *),
+               void *arg, struct kh_error *err)
 {
     int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
     DIR *list = fd < 0 ? NULL : fdopendir(fd);
@@ -93,7 +92,7 @@ kh_memory_sync(int dir, struct kh_error *err)
     int r = kh_fault("memory-sync", err);
 
     if (r == 0)
-        r = each_file(dir, sync_file, NULL, err);
+        r = kh_memory_each(dir, sync_file, NULL, err);
     return r == 0 && fsync(dir) < 0 ? kh_fail_errno(err, "cannot sync the memory") : r;
 }
 
@@ -119,7 +118,7 @@ static int
 note_all_pages(int dir, struct kh_error *err)
 {
     struct kh_buf list = KH_BUF_INIT;
-    int r = each_file(dir, note_pages, &list, err);
+    int r = kh_memory_each(dir, note_pages, &list, err);
 
     if (r == 0)
         r = kh_fd_replace_file(dir, PAGES, kh_buf_ptr(&list), kh_buf_len(&list), 0600,
@@ -171,8 +170,8 @@ kh_memory_commit(const struct kh_store *store, const char *id,
     AUTO_FD int dir = -1;
     int r;
 
-    snprintf(name, sizeof(name), "%s" NEW, id);
-    dir = open_at(store, name);
+    snprintf(name, sizeof(name), "%s" KH_MEMORY_NEW, id);
+    dir = kh_memory_at(store, name);
     if (dir < 0)
         return kh_fail_errno(err, "cannot open the memory's directory");
     (void)kh_birth_encode(birth, bytes, sizeof(bytes));
@@ -202,25 +201,43 @@ kh_memory_bytes(int dir)
 {
     uint64_t bytes = 0;
 
-    (void)each_file(dir, add_size, &bytes, NULL);
+    (void)kh_memory_each(dir, add_size, &bytes, NULL);
+    return bytes;
+}
+
+static int
+add_pages(int dir, const char *name, void *arg, struct kh_error *err)
+{
+    uint64_t *bytes = arg;
+    struct stat st;
+
+    (void)err;
+    if (!strncmp(name, "pages-", 6) &&
+        fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+        *bytes += (uint64_t)st.st_size;
+    return 0;
+}
+
+uint64_t
+kh_memory_pages(int dir)
+{
+    uint64_t bytes = 0;
+
+    (void)kh_memory_each(dir, add_pages, &bytes, NULL);
     return bytes;
 }
 
 int
 kh_memory_birth(int dir, struct kh_birth *ret_birth, struct kh_error *err)
 {
-    AUTO_FREE char *data = NULL;
-    size_t size = 0;
-    int r = kh_fd_read_file(dir, KH_BIRTH_FILE, KH_BIRTH_SIZE, &data, &size, err);
-
-    return r < 0 ? r : kh_birth_decode(data, size, ret_birth, err);
+    return kh_birth_read(dir, KH_BIRTH_FILE, ret_birth, err);
 }
 
 int
 kh_memory_open(const struct kh_store *store, const char *id, char path[KH_MEMORY_PATH],
                struct kh_birth *ret_birth, uint64_t *ret_bytes, struct kh_error *err)
 {
-    AUTO_FD int dir = open_at(store, id);
+    AUTO_FD int dir = kh_memory_at(store, id);
     struct kh_birth birth;
     int r;
 
@@ -238,173 +255,22 @@ kh_memory_open(const struct kh_store *store, const char *id, char path[KH_MEMORY
     return STEAL_FD(dir);
 }
 
-/* ---- shared ----
- *
- * CRIU only reads its images, and what is changed is replaced (kh_memory_map): so
- * directories may share the files. What CRIU writes as it restores is each one's own.
- */
-
-static int
-share_file(int dir, const char *name, void *arg, struct kh_error *err)
-{
-    const int *to = arg;
-    size_t length = strlen(name);
-
-    if ((length > 4 && !strcmp(name + length - 4, ".log")) ||
-        !strncmp(name, "stats-", 6))
-        return 0;
-    return linkat(dir, name, *to, name, 0) < 0
-               ? kh_fail_errno(err, "cannot share '%s'", name)
-               : 0;
-}
-
-/* Under another name until it is whole. */
-static int
-share(int from, int parent, const char *name, struct kh_error *err)
-{
-    AUTO_FREE char *fresh = kh_xasprintf("%s" NEW, name);
-    AUTO_FD int to = -1;
-    int r;
-
-    if (mkdirat(parent, fresh, 0700) < 0)
-        return kh_fail_errno(err, "cannot make a directory for the memory");
-    to = openat(parent, fresh, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-    r = to < 0 ? kh_fail_errno(err, "cannot open '%s'", fresh)
-               : each_file(from, share_file, &to, err);
-    if (r == 0 && (fsync(to) < 0 || renameat(parent, fresh, parent, name) < 0 ||
-                   fsync(parent) < 0))
-        r = kh_fail_errno(err, "cannot name the memory's directory");
-    if (r < 0 && to >= 0 && kh_tree_empty(to, NULL) == 0)
-        (void)unlinkat(parent, fresh, AT_REMOVEDIR);
-    return r;
-}
-
-int
-kh_memory_share(const struct kh_store *store, int from, const char *id,
-                struct kh_error *err)
-{
-    return share(from, store->memory, id, err);
-}
-
-int
-kh_memory_copy(const struct kh_store *store, const char *id, int to, const char *name,
-               struct kh_error *err)
-{
-    AUTO_FD int from = open_at(store, id);
-
-    return from < 0 ? kh_fail_errno(err, "cannot open the memory of '%s'", id)
-                    : share(from, to, name, err);
-}
-
-/* ---- the id map in CRIU's image ----
- *
- * userns-N.img: two magic numbers, the size of the message, and (images/userns.proto)
- * UsernsEntry { repeated uid_gid_extent uid_map = 1, gid_map = 2 } of
- * uid_gid_extent { required uint32 first = 1, lower_first = 2, count = 3 }. */
-
-#define IMAGE_MAGIC  0x54564319u /* IMG_COMMON_MAGIC */
-#define USERNS_MAGIC 0x55474906u
-
-static void
-put_number(struct kh_buf *out, unsigned field, uint64_t value)
-{
-    unsigned char byte = (unsigned char)(field << 3); /* a varint */
-
-    kh_buf_add(out, &byte, 1);
-    do {
-        byte = (unsigned char)((value & 0x7f) | (value > 0x7f ? 0x80 : 0));
-        kh_buf_add(out, &byte, 1);
-        value >>= 7;
-    } while (value);
-}
-
-static void
-put_map(struct kh_buf *out, unsigned field, uint32_t first)
-{
-    struct kh_buf extent = KH_BUF_INIT;
-    unsigned char head[2] = {(unsigned char)(field << 3 | 2), 0};
-
-    put_number(&extent, 1, 0);
-    put_number(&extent, 2, first);
-    put_number(&extent, 3, KH_IDMAP_SIZE);
-    head[1] = (unsigned char)kh_buf_len(&extent); /* below 128: one byte */
-    kh_buf_add(out, head, sizeof(head));
-    kh_buf_add(out, kh_buf_ptr(&extent), kh_buf_len(&extent));
-    kh_buf_release(&extent);
-}
-
-struct mapping {
-    uint32_t first;
-    bool done;
-};
-
-static int
-map_file(int dir, const char *name, void *arg, struct kh_error *err)
-{
-    struct mapping *mapping = arg;
-    struct kh_buf message = KH_BUF_INIT, image = KH_BUF_INIT;
-    uint32_t head[3] = {0};
-    AUTO_FD int fd = -1;
-    int r;
-
-    if (strncmp(name, "userns-", 7) != 0)
-        return 0;
-    fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    if (fd < 0 || kh_fd_read_full(fd, head, sizeof(head)) < 0 ||
-        head[0] != IMAGE_MAGIC || head[1] != USERNS_MAGIC)
-        return kh_fail(err, EBADMSG, "'%s' is no image of a user namespace", name);
-    put_map(&message, 1, mapping->first);
-    put_map(&message, 2, mapping->first);
-    head[2] = (uint32_t)kh_buf_len(&message);
-    kh_buf_add(&image, head, sizeof(head));
-    kh_buf_add(&image, kh_buf_ptr(&message), kh_buf_len(&message));
-    r = kh_fd_replace_file(dir, name, kh_buf_ptr(&image), kh_buf_len(&image), 0600,
-                           err);
-    kh_buf_release(&message);
-    kh_buf_release(&image);
-    mapping->done = true;
-    return r;
-}
-
-static int
-show_file(int dir, const char *name, void *arg, struct kh_error *err)
-{
-    (void)arg;
-    return fchmodat(dir, name, 0644, 0) < 0
-               ? kh_fail_errno(err, "cannot open '%s' to criu", name)
-               : 0;
-}
-
-/* CRIU's processes read it as root of the sandbox, and some of it before they are that,
- * through a descriptor of the directory: its path is closed to all but root. */
-int
-kh_memory_map(int dir, uint32_t first, struct kh_error *err)
-{
-    struct mapping mapping = {.first = first};
-    int r = each_file(dir, map_file, &mapping, err);
-
-    if (r == 0 && !mapping.done)
-        return kh_fail(err, EBADMSG, "the memory has no user namespace");
-    if (r == 0)
-        r = each_file(dir, show_file, NULL, err);
-    if (r == 0 && fchmod(dir, 0755) < 0)
-        r = kh_fail_errno(err, "cannot open the memory to criu");
-    return r;
-}
-
 /* ---- away ---- */
 
 static void
 drop_named(const struct kh_store *store, const char *name)
 {
-    char away[KH_ID_TEXT + 16];
+    char away[32];
+    uint64_t number;
     AUTO_FD int dir = -1;
 
-    snprintf(away, sizeof(away), "m-%s", name);
+    /* Another's may be there still, of the same name. */
+    kh_random(&number, sizeof(number));
+    snprintf(away, sizeof(away), "memory-%016" PRIx64, number);
     if (renameat(store->memory, name, store->trash, away) == 0) {
         (void)kh_trash_delete(store, away, NULL, NULL, NULL, NULL);
     } else if (errno == EXDEV) { /* STATE/memory is a disk of its own */
-        dir = open_at(store, name);
+        dir = kh_memory_at(store, name);
         if (dir >= 0 && kh_tree_empty(dir, NULL) == 0)
             (void)unlinkat(store->memory, name, AT_REMOVEDIR);
     }
@@ -415,7 +281,7 @@ kh_memory_drop(const struct kh_store *store, const char *id)
 {
     char name[KH_ID_TEXT + 8];
 
-    snprintf(name, sizeof(name), "%s" NEW, id);
+    snprintf(name, sizeof(name), "%s" KH_MEMORY_NEW, id);
     drop_named(store, name);
     drop_named(store, id);
 }
@@ -424,7 +290,7 @@ void
 kh_memory_sweep(const struct kh_store *store, bool (*keep)(void *arg, const char *id),
                 void *arg)
 {
-    int fd = open_at(store, ".");
+    int fd = kh_memory_at(store, ".");
     DIR *dir = fd < 0 ? NULL : fdopendir(fd);
     struct dirent *entry;
 
@@ -435,7 +301,7 @@ kh_memory_sweep(const struct kh_store *store, bool (*keep)(void *arg, const char
             continue;
         if (strchr(entry->d_name, '.')) {
             /* Its processes must not be touched before CRIU has let go of them. */
-            writer = open_at(store, entry->d_name);
+            writer = kh_memory_at(store, entry->d_name);
             if (writer >= 0)
                 (void)flock(writer, LOCK_EX);
             drop_named(store, entry->d_name);

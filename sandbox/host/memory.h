@@ -47,6 +47,9 @@ int kh_memory_open(const struct kh_store *store, const char *id,
 /* Bytes that the memory in DIR takes on the disk. */
 uint64_t kh_memory_bytes(int dir);
 
+/* Bytes of pages in it: what comes back when it wakes. */
+uint64_t kh_memory_pages(int dir);
+
 /* Gives ID the same memory as the directory FROM, which shares it from then on. */
 int kh_memory_share(const struct kh_store *store, int from, const char *id,
                     struct kh_error *err);

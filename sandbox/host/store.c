@@ -252,13 +252,8 @@ kh_store_load_birth(struct kh_store *store, const uint8_t id[KH_ID_SIZE],
                     struct kh_birth *ret_birth, struct kh_error *err)
 {
     AUTO_FD int box = kh_store_open_box(store, id, err);
-    AUTO_FREE char *data = NULL;
-    size_t size = 0;
-    int r = box;
 
-    if (r >= 0)
-        r = kh_fd_read_file(box, KH_BIRTH_FILE, KH_BIRTH_SIZE, &data, &size, err);
-    return r < 0 ? r : kh_birth_decode(data, size, ret_birth, err);
+    return box < 0 ? box : kh_birth_read(box, KH_BIRTH_FILE, ret_birth, err);
 }
 
 void

@@ -186,6 +186,7 @@ finish(struct kh_wake *wake, struct kh_error *err)
 {
     struct kh_box *box = wake->box;
     struct kh_host *host = box->host;
+    struct kh_error thaw;
     int r = kh_fault("wake-restored", err);
 
     if (r == 0)
@@ -229,7 +230,11 @@ finish(struct kh_wake *wake, struct kh_error *err)
     box->open = true;
     box->saved = 0;
     box->problem[0] = '\0';
-    return kh_box_freeze(box, false, err);
+    if (kh_box_freeze(box, false, &thaw) < 0) { /* whoever wakes it tries again */
+        kh_log(KH_LOG_ERROR, "cannot thaw name=%s: %s", box->record.name, thaw.text);
+        box->frozen = true;
+    }
+    return 0;
 }
 
 /* The process that the hook names, if it is one of this sandbox's. */
@@ -380,9 +385,9 @@ launch(struct kh_wake *wake, struct kh_error *err)
 
 /* What is made of a snapshot may have a limit of its own. */
 static int
-check_limit(const struct kh_box *box, struct kh_error *err)
+check_limit(const struct kh_box *box, int dir, struct kh_error *err)
 {
-    struct kh_weight weight = {.memory = box->saved};
+    struct kh_weight weight = {.memory = kh_memory_pages(dir)};
 
     return kh_weight_fits(&weight, box->record.limits.memory, "kernelhost create", err);
 }
@@ -401,7 +406,7 @@ prepare(struct kh_wake *wake, struct kh_error *err)
     if (r == 0)
         r = kh_memory_check(wake->dir, err);
     if (r == 0 && box->fresh)
-        r = check_limit(box, err);
+        r = check_limit(box, wake->dir, err);
     if (r == 0)
         r = kh_box_plan(host, box, &wake->plan, err);
     if (r == 0)

@@ -1,5 +1,5 @@
-/* wake_own: the inside of a wake, shared by wake.c (its course) and wake_put.c (what is
- * done inside the sandbox). Nobody else includes it.
+/* wake_own: the inside of a wake: wake.c (its course), wake_put.c (what is done inside
+ * the sandbox), wake_queue.c (whose turn it is). Nobody else includes it.
  */
 #ifndef KH_HOST_WAKE_OWN_H
 #define KH_HOST_WAKE_OWN_H

@@ -46,24 +46,6 @@ counts_and_name(const void *arg, struct kh_error *err)
     return kh_privs_counts(err);
 }
 
-/* A process in a pid namespace below ours is the sandbox's, any other is CRIU's. */
-static int
-level_of(pid_t pid)
-{
-    AUTO_FREE char *status = NULL;
-    char path[48];
-    const char *at;
-    int level = 0;
-
-    snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
-    if (kh_fd_read_file(AT_FDCWD, path, 16384, &status, NULL, NULL) < 0)
-        return 0;
-    at = strstr(status, "\nNSpid:");
-    for (at = at ? at + 7 : NULL; at && *at && *at != '\n'; at++)
-        level += *at == '\t';
-    return level;
-}
-
 /* Freezing takes hold as CRIU lets go of them. */
 static int
 freeze(struct kh_wake *wake, struct kh_error *err)
@@ -71,15 +53,14 @@ freeze(struct kh_wake *wake, struct kh_error *err)
     struct kh_cgroups *groups = wake->box->host->groups;
     AUTO_FREE pid_t *pids = NULL;
     size_t count = 0, i;
-    int ours = level_of(getpid());
-    int r = kh_cgroup_list(groups, wake->box->id, &pids, &count, err);
+    long last;
+    int ours = kh_birth_levels(getpid(), &last, err);
+    int r = ours < 0 ? ours : kh_cgroup_list(groups, wake->box->id, &pids, &count, err);
 
-    for (i = 0; r == 0 && i < count; i++) {
-        int level = level_of(pids[i]);
-
-        if (level == ours)
+    /* Who is in a pid namespace below ours is the sandbox's, any other is CRIU's. */
+    for (i = 0; r == 0 && i < count; i++)
+        if (kh_birth_levels(pids[i], &last, NULL) == ours)
             r = kh_cgroup_put_aside(groups, pids[i], err);
-    }
     return r < 0 ? r : kh_cgroup_freeze(groups, wake->box->id, true, err);
 }
 

@@ -32,10 +32,12 @@ def rounds(host, count, work):
         if work and i % 25 == 0:
             host.cli("stop", f"box-{i}")
         if work and i % 20 == 0:
+            host.cli("exec", f"box-{i}", "--", "sh", "-c",
+                     "head -c 20000000 /dev/urandom > /workspace/much")
             host.cli("snapshot", f"box-{i}", "snap")
             host.cli("create", "child", "--from", "snap")
-            host.cli("create", f"bad-{i}", "--from", "snap", "--disk", "1M",
-                     check=False)
+            host.cli("create", f"bad-{i}", "--from", "snap", "--disk", "16M",
+                     check=False)  # it holds more
             host.cli("fork", f"box-{i}", "fork", "child", check=False)
             host.cli("snapshot", "rm", "snap")
             host.cli("rm", "child", "fork")

@@ -23,7 +23,11 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (at = cause; *at; at++)
         MUST(*at >= ' ' && *at <= '~');
     free(log);
-    if (kh_birth_decode(data, size, &birth, NULL) == 0) {
+    kh_birth_decode(data, size, &birth, NULL);
+    birth = (struct kh_birth){.pid = 2, .id_first = 1};
+    MUST(kh_birth_encode(&birth, bytes, sizeof(bytes)) == sizeof(bytes));
+    fuzz_record(bytes, sizeof(bytes), data, size);
+    if (kh_birth_decode(bytes, sizeof(bytes), &birth, NULL) == 0) {
         MUST(kh_birth_encode(&birth, bytes, sizeof(bytes)) == KH_BIRTH_SIZE);
         MUST(kh_birth_decode(bytes, sizeof(bytes), &again, NULL) == 0);
         MUST(kh_birth_encode(&again, same, sizeof(same)) == KH_BIRTH_SIZE);

@@ -17,21 +17,6 @@ encode(unsigned char bytes[KH_SNAPSHOT_RECORD_SIZE])
          KH_SNAPSHOT_RECORD_SIZE);
 }
 
-/* No mutation would get the checksum of the last eight bytes right. */
-static void
-set_checksum(unsigned char bytes[KH_SNAPSHOT_RECORD_SIZE])
-{
-    uint32_t crc = ~0u;
-    size_t i;
-    int bit;
-
-    for (i = 0; i < KH_SNAPSHOT_RECORD_SIZE - 8; i++)
-        for (crc ^= bytes[i], bit = 0; bit < 8; bit++)
-            crc = (crc >> 1) ^ (crc & 1 ? 0xedb88320u : 0);
-    for (i = 0; i < 4; i++)
-        bytes[KH_SNAPSHOT_RECORD_SIZE - 8 + i] = (unsigned char)(~crc >> (8 * i));
-}
-
 /* The input as a record, and as places (two bytes) and values to put into a good one.
  * What is taken is the same when written and read again. */
 int
@@ -42,9 +27,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     kh_snapshot_decode(data, size, &record, NULL);
     encode(bytes);
-    for (; size >= 3; data += 3, size -= 3)
-        bytes[((size_t)data[0] << 8 | data[1]) % sizeof(bytes)] = data[2];
-    set_checksum(bytes);
+    fuzz_record(bytes, sizeof(bytes), data, size);
     if (kh_snapshot_decode(bytes, sizeof(bytes), &record, NULL) == 0) {
         MUST(kh_name_valid(record.name) && kh_name_valid(record.sandbox));
         MUST(kh_snapshot_encode(&record, bytes, sizeof(bytes)) == sizeof(bytes));

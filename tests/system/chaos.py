@@ -29,6 +29,7 @@ class Sandbox(threading.Thread):
         self.low = self.high = 0  # what n may be
         self.lines, self.doubtful = [], set()
         self.fresh = 0
+        self.moves = {"sleep": 0, "freeze": 0, "wake": 0}  # that succeeded
 
     def cli(self, *args, timeout=120):
         try:
@@ -72,21 +73,27 @@ class Sandbox(threading.Thread):
             self.doubtful.add(line)
         self.done += 1
 
+    def move(self, name, *command):
+        self.moves[name] += self.cli(*command, self.name_).returncode == 0
+
     def sleep(self):
-        self.cli("sleep", self.name_)
+        self.move("sleep", "sleep")
 
     def freeze(self):
-        self.cli("sleep", "--frozen", self.name_)
+        self.move("freeze", "sleep", "--frozen")
 
     def wake(self):
-        self.cli("wake", self.name_)
+        self.move("wake", "wake")
 
     def run(self):
         steps = [self.count, self.count, self.write, self.sleep, self.freeze, self.wake]
-        while not self.stopping:
-            self.random.choice(steps)()
-            if self.random.random() < 0.3:
-                time.sleep(self.random.uniform(0, 0.1))
+        try:
+            while not self.stopping:
+                self.random.choice(steps)()
+                if self.random.random() < 0.3:
+                    time.sleep(self.random.uniform(0, 0.1))
+        except Exception as error:
+            self.wrong.append(f"{self.name_}: {error!r}")
 
     def check(self):
         """What must hold in the end."""

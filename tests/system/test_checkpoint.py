@@ -5,12 +5,13 @@ import json
 import os
 import pathlib
 import queue
+import subprocess
 import time
 
 from api import call, kernel_of
 from host import Host
 from outlive import all_is_known, value
-from tap import done, equal, note, ok
+from tap import check, done, equal, note, ok
 
 
 def run(host, name, code, check=True):
@@ -84,10 +85,12 @@ log = open("/workspace/log", "w"); log.write("one\\n"); log.flush()
         ("socket", "127.0.0.1 port 4321")} <= lost, "by its name")
     equal(host.cli("checkpoint", "box").stderr.count("not kept: "), 8,
           "also on the terminal")
-    run(host, "box", "later = subprocess.Popen(['sleep', '301']); log.write('two\\n')\n"
-                     "log.flush(); server.close()\n"
-                     "socket.create_server(('127.0.0.1', 4321)).close()")
-    ok(True, "the checkpoint holds no port")
+    free = run(host, "box",
+               "later = subprocess.Popen(['sleep', '301']); log.write('two\\n')\n"
+               "log.flush(); server.close()\n"
+               "socket.create_server(('127.0.0.1', 4321)).close(); print('free')",
+               check=False)
+    equal(free.splitlines()[-1:], ["free"], "the checkpoint holds no port")
     host.cli("rollback", "box", made["id"])
     equal(value(host, "box", "a.recv(5), os.read(reader, 5)"), "(b'', b'')",
           "sockets and pipes read as closed")
@@ -143,14 +146,21 @@ def drained(client):
 def busy(host):
     client = host.client("box")
     number = host.json("checkpoint", "box")["id"]
-    client.execute("import time; time.sleep(1.5); slept = 1")
+    client.execute("import os, time\n"
+                   "while not os.path.exists('/workspace/on'): time.sleep(0.05)\n"
+                   "slept = 1")
     end = time.monotonic() + 10
     while host.json("show", "box")["kernels"][0]["execution_state"] != "busy":
         assert time.monotonic() < end
     got = host.cli("rollback", "box", number, check=False)
     ok(got.returncode == 4 and "busy" in got.stderr and "hint:" in got.stderr,
        f"while a cell runs: {got.stderr.strip()}")
-    during = host.json("checkpoint", "box")["id"]
+    pending = subprocess.Popen(host.command("checkpoint", "box"), env=host.env,
+                               stdout=subprocess.PIPE, text=True)
+    time.sleep(0.3)
+    equal(pending.poll(), None, "a checkpoint waits meanwhile")
+    host.cli("exec", "box", "--", "touch", "/workspace/on")
+    during = pending.communicate(timeout=60)[0].strip()
     ok("slept" in run(host, "box", "print(list(globals()))"),
        "a checkpoint waits for the cell")
     host.cli("rollback", "box", during)
@@ -172,10 +182,10 @@ def busy(host):
     client.execute("import time\nwhile True: time.sleep(0.01)")
     time.sleep(0.3)
     call(host, "POST", f"/v1/sandboxes/box/kernels/{kernel_of(host, 'box')}/interrupt")
-    reply = client.get_shell_msg(timeout=10)
-    while reply["content"].get("ename") != "KeyboardInterrupt":
-        reply = client.get_shell_msg(timeout=10)
-    ok(True, "a cell after a rollback can be interrupted")
+    with check("a cell after a rollback can be interrupted"):
+        reply = client.get_shell_msg(timeout=30)
+        while reply["content"].get("ename") != "KeyboardInterrupt":
+            reply = client.get_shell_msg(timeout=30)
     client.stop_channels()
     host.cli("checkpoint", "rm", "box", number, during)
 

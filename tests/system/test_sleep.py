@@ -8,6 +8,7 @@ import signal
 import time
 
 import session
+from api import call
 from host import Host
 from outlive import firsts, groups, settled, states
 from tap import done, equal, note, ok
@@ -219,7 +220,9 @@ def restarts(host):
 def refused(host):
     host.cli("create", "busy")
     talk = Talk(host.client("busy"))
-    cell = talk.send("import time; print('on'); time.sleep(4); print('off')")
+    cell = talk.send("import os, time; print('on')\n"
+                     "while not os.path.exists('/workspace/off'): time.sleep(0.05)\n"
+                     "print('off')")
     until = time.monotonic() + 20
     while "on" not in cell.text and time.monotonic() < until:
         talk.take(0.1)
@@ -231,6 +234,9 @@ def refused(host):
             and "hint" in got.stderr,
             got.stderr.strip(),
         )
+    # A command in it would be refused sleep as well: the file comes through a kernel.
+    other = call(host, "POST", "/v1/sandboxes/busy/kernels", {})[1]["id"]
+    session.run_in(host, "busy", other, "open('/workspace/off', 'w').close()")
     while not cell.idle and time.monotonic() < until:
         talk.take(0.2)
     ok("off" in cell.text, "the cell goes on to its end")

@@ -92,21 +92,22 @@ def listing(host):
 
 def expiry(host):
     host.cli("create", "box")
-    host.cli("snapshot", "box", "soon", "--expires", "3s")
+    host.cli("snapshot", "box", "soon", "--expires", "20s")
     host.cli("snapshot", "box", "later", "--expires", "1h")
-    host.cli("snapshot", "box", "while-away", "--expires", "4s")
+    host.cli("snapshot", "box", "while-away", "--expires", "28s")
     ok(host.json("snapshot", "show", "later")["expires"] >
        host.json("snapshot", "show", "later")["created"], "an expiry is shown")
     equal(len(disks(host)), 4, "the disks are there")
-    for _ in range(80):
+    for _ in range(300):
         if "soon" not in snapshots(host):
             break
         time.sleep(0.1)
     ok("soon" not in snapshots(host), "it goes by itself")
     equal(host.cli("create", "x", "--from", "soon", check=False).returncode, 3,
           "nothing can be made from it")
+    ok("while-away" in snapshots(host), "the other's time has not come")
     host.kill()
-    time.sleep(1.5)
+    time.sleep(9)
     host.start()
     equal(snapshots(host), ["later"], "also when its time comes while no host runs")
     equal(len(disks(host)), 2, "and what it held is gone from the disk")

@@ -41,7 +41,7 @@ static bool
 sync_all(struct kh_database *database)
 {
     written = false;
-    kh_database_sync(database, on_written, NULL);
+    kh_database_sync(database, 0, on_written, NULL);
     if (!written)
         kh_loop_run(loop);
     return written && !written_error.code;
