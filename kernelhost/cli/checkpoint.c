@@ -72,17 +72,19 @@ choose_kernel(struct kh_http *http, const struct kh_args *args, char **ret_id,
     return 0;
 }
 
-/* Asks about the checkpoints of the kernel; REST is behind ".../checkpoints". */
+/* Asks about the checkpoints of *KERNEL, which is chosen when it is NULL; REST is
+ * behind ".../checkpoints". */
 static int
-call(struct kh_http *http, const struct kh_args *args, const char *method,
-     const char *rest, json_t *body, json_t **ret_answer, struct kh_error *err)
+call(struct kh_http *http, const struct kh_args *args, char **kernel,
+     const char *method, const char *rest, json_t *body, json_t **ret_answer,
+     struct kh_error *err)
 {
-    AUTO_FREE char *kernel = NULL, *below = NULL, *path = NULL;
-    int r = choose_kernel(http, args, &kernel, err);
+    AUTO_FREE char *below = NULL, *path = NULL;
+    int r = *kernel ? 0 : choose_kernel(http, args, kernel, err);
 
     if (r < 0)
         return r;
-    below = kh_xasprintf("kernels/%s/checkpoints%s", kernel, rest);
+    below = kh_xasprintf("kernels/%s/checkpoints%s", *kernel, rest);
     r = kh_http_path(args->word[0], below, &path, err);
     return r < 0 ? r : kh_http_call(http, method, path, body, ret_answer, err);
 }
@@ -121,13 +123,14 @@ int
 kh_cmd_checkpoint(struct kh_cli *cli, const struct kh_args *args, struct kh_error *err)
 {
     AUTO(kh_http) struct kh_http *http = kh_http_new(cli->state);
+    AUTO_FREE char *kernel = NULL;
     const char *label = kh_args_get(args, "label");
     AUTO_JSON json_t *body = json_object(), *answer = NULL;
     char id[32];
     int r = label ? kh_http_set_text(body, "label", "label", label, err) : 0;
 
     if (r == 0)
-        r = call(http, args, "POST", "", body, &answer, err);
+        r = call(http, args, &kernel, "POST", "", body, &answer, err);
     if (r < 0)
         return r;
     if (cli->json) {
@@ -144,11 +147,12 @@ int
 kh_cmd_checkpoints(struct kh_cli *cli, const struct kh_args *args, struct kh_error *err)
 {
     AUTO(kh_http) struct kh_http *http = kh_http_new(cli->state);
+    AUTO_FREE char *kernel = NULL;
     struct kh_table table = KH_TABLE_INIT;
     AUTO_JSON json_t *answer = NULL;
     const json_t *one;
     size_t i;
-    int r = call(http, args, "GET", "", NULL, &answer, err);
+    int r = call(http, args, &kernel, "GET", "", NULL, &answer, err);
 
     if (r < 0)
         return r;
@@ -190,6 +194,7 @@ kh_cmd_checkpoint_rm(struct kh_cli *cli, const struct kh_args *args,
                      struct kh_error *err)
 {
     AUTO(kh_http) struct kh_http *http = kh_http_new(cli->state);
+    AUTO_FREE char *kernel = NULL;
     size_t i;
     int r = 0;
 
@@ -198,20 +203,20 @@ kh_cmd_checkpoint_rm(struct kh_cli *cli, const struct kh_args *args,
     for (i = 1; r >= 0 && i < args->words; i++) {
         AUTO_FREE char *rest = kh_xasprintf("/%s", args->word[i]);
 
-        r = call(http, args, "DELETE", rest, NULL, NULL, err);
+        r = call(http, args, &kernel, "DELETE", rest, NULL, NULL, err);
     }
     return r < 0 ? r : KH_EXIT_OK;
 }
 
 /* The newest one. */
 static int
-choose_newest(struct kh_http *http, const struct kh_args *args, long long *ret_number,
-              struct kh_error *err)
+choose_newest(struct kh_http *http, const struct kh_args *args, char **kernel,
+              long long *ret_number, struct kh_error *err)
 {
     AUTO_JSON json_t *answer = NULL;
     const json_t *one;
     size_t i;
-    int r = call(http, args, "GET", "", NULL, &answer, err);
+    int r = call(http, args, kernel, "GET", "", NULL, &answer, err);
 
     if (r < 0)
         return r;
@@ -234,17 +239,18 @@ int
 kh_cmd_rollback(struct kh_cli *cli, const struct kh_args *args, struct kh_error *err)
 {
     AUTO(kh_http) struct kh_http *http = kh_http_new(cli->state);
+    AUTO_FREE char *kernel = NULL;
     AUTO_JSON json_t *answer = NULL;
     AUTO_FREE char *rest = NULL, *line = NULL;
     long long newest = 0;
     int r = args->words > 1 ? check_number(args->word[1], err)
-                            : choose_newest(http, args, &newest, err);
+                            : choose_newest(http, args, &kernel, &newest, err);
 
     if (r < 0)
         return r;
     rest = args->words > 1 ? kh_xasprintf("/%s/rollback", args->word[1])
                            : kh_xasprintf("/%lld/rollback", newest);
-    r = call(http, args, "POST", rest, NULL, &answer, err);
+    r = call(http, args, &kernel, "POST", rest, NULL, &answer, err);
     if (r < 0)
         return r;
     if (cli->json) {

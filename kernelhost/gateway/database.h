@@ -89,7 +89,8 @@ struct kh_worked {
     uint64_t executions, cpu_usec, wall_usec;
 };
 
-/* Sandboxes by name, the newest of a name first; kernels by sandbox. */
+/* Sandboxes by name, the newest of a name first; kernels by the sandbox's id, and none
+ * unless all since the beginning was asked for: they have no hours. */
 struct kh_ledger_sheet {
     struct kh_used *used;
     struct kh_worked *worked;

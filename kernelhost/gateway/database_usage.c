@@ -287,13 +287,13 @@ kh_database_usage_read(sqlite3 *db, uint64_t since, const char *name,
     if (r == SQLITE_OK)
         r = read_rows(stmt, sizeof(*sheet.used), take_used, &sheet.used,
                       &sheet.used_count);
-    if (r == SQLITE_OK)
+    if (r == SQLITE_OK && since == 0)
         r = prepare(db,
                     "SELECT w.kernel,w.sandbox,w.kind,w.executions,w.cpu_usec,"
                     "w.wall_usec FROM works w JOIN accounts a ON a.id=w.sandbox "
                     "WHERE ?1='' OR a.name=?1 ORDER BY w.sandbox,w.kernel",
                     &stmt);
-    if (r == SQLITE_OK) {
+    if (r == SQLITE_OK && since == 0) {
         sqlite3_bind_text(stmt, 1, name, -1, SQLITE_STATIC);
         r = read_rows(stmt, sizeof(*sheet.worked), take_worked, &sheet.worked,
                       &sheet.worked_count);

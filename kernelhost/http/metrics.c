@@ -7,6 +7,7 @@
 
 #include "base/buf.h"
 #include "base/clean.h"
+#include "base/mem.h"
 #include "kernelhost/gateway/registry.h"
 #include "kernelhost/http/usage.h"
 
@@ -156,23 +157,21 @@ static void
 add_sandboxes(struct kh_buf *out, struct kh_gateway *gateway,
               const struct kh_ledger_sheet *sheet)
 {
+    AUTO_FREE struct row *rows = kh_xcalloc(sheet->used_count + 1, sizeof(*rows));
+    size_t i, m, count = 0;
     char name[80];
-    size_t i, m;
 
+    for (i = 0; i < sheet->used_count; i++) {
+        rows[count] = (struct row){gateway, sheet->used[i],
+                                   kh_usage_record(gateway, &sheet->used[i])};
+        count += rows[count].record != NULL;
+    }
     for (m = 0; m < KH_COUNT(metrics); m++) {
         snprintf(name, sizeof(name), "sandbox_%s", metrics[m].name);
         if (metrics[m].type)
             add_head(out, name, metrics[m].type, metrics[m].help);
-        for (i = 0; i < sheet->used_count; i++) {
-            struct row row = {.gateway = gateway, .used = sheet->used[i]};
-            struct kh_sandbox *sandbox;
-
-            if (!strcmp(kh_usage_state(gateway, &row.used), "removed"))
-                continue;
-            sandbox = kh_registry_find(gateway->registry, row.used.name);
-            row.record = kh_sandbox_record(sandbox);
-            add_sandbox(out, m, &row);
-        }
+        for (i = 0; i < count; i++)
+            add_sandbox(out, m, &rows[i]);
     }
 }
 
@@ -230,20 +229,17 @@ add_kernels(struct kh_buf *out, struct kh_gateway *gateway,
     } heads[] = {{"kernel_cpu_seconds_total", "Processor time of its executions."},
                  {"kernel_executions_total", "Execute requests it answered."}};
     struct kh_sandbox *sandbox;
-    struct kh_kernel *kernel;
-    size_t h, i;
+    size_t h, i, count;
     unsigned s;
 
     for (h = 0; h < KH_COUNT(heads); h++) {
         add_head(out, heads[h].name, "counter", heads[h].help);
-        for (s = 0; (sandbox = kh_registry_at(gateway->registry, s)); s++)
-            for (i = 0; i < sheet->worked_count; i++) {
-                const struct kh_worked *w = &sheet->worked[i];
+        for (s = 0; (sandbox = kh_registry_at(gateway->registry, s)); s++) {
+            const struct kh_worked *w =
+                kh_usage_kernels(sheet, kh_sandbox_record(sandbox)->id, &count);
 
-                if (memcmp(w->sandbox, kh_sandbox_record(sandbox)->id, KH_ID_SIZE) != 0)
-                    continue;
-                kernel = kh_sandbox_kernel(sandbox, w->kernel);
-                if (!kernel)
+            for (i = 0; i < count; i++, w++) {
+                if (!kh_sandbox_kernel(sandbox, w->kernel))
                     continue;
                 kh_buf_addf(out, "kernelhost_%s{", heads[h].name);
                 add_label(out, "sandbox", kh_sandbox_name(sandbox));
@@ -252,6 +248,7 @@ add_kernels(struct kh_buf *out, struct kh_gateway *gateway,
                 kh_buf_addf(out, "} %.17g\n",
                             h ? (double)w->executions : (double)w->cpu_usec / 1e6);
             }
+        }
     }
 }
 

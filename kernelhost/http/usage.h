@@ -22,8 +22,14 @@ void kh_usage_add(struct kh_used *sum, const struct kh_used *more);
 /* In dollars. */
 double kh_usage_cost(const struct kh_prices *prices, const struct kh_used *used);
 
-/* "running", "frozen", "hibernated", "stopped", or "removed". */
-const char *kh_usage_state(struct kh_gateway *gateway, const struct kh_used *used);
+/* What is known of the sandbox that is there now, or NULL: it was removed. */
+const struct kh_broker_reply *kh_usage_record(struct kh_gateway *gateway,
+                                              const struct kh_used *used);
+
+/* The rows of sandbox ID's kernels in SHEET. */
+const struct kh_worked *kh_usage_kernels(const struct kh_ledger_sheet *sheet,
+                                         const uint8_t id[KH_ID_SIZE],
+                                         size_t *ret_count);
 
 /* Seconds; and KiB x ms as GiB x s. */
 static inline double

@@ -25,15 +25,37 @@ kh_usage_cost(const struct kh_prices *prices, const struct kh_used *used)
            prices->disk_gib_second * kh_usage_gib(used->disk);
 }
 
-const char *
-kh_usage_state(struct kh_gateway *gateway, const struct kh_used *used)
+const struct kh_broker_reply *
+kh_usage_record(struct kh_gateway *gateway, const struct kh_used *used)
 {
     struct kh_sandbox *sandbox = kh_registry_find(gateway->registry, used->name);
 
     if (used->removed || !sandbox ||
         memcmp(kh_sandbox_record(sandbox)->id, used->id, KH_ID_SIZE) != 0)
-        return "removed";
-    return kh_v1_state(kh_sandbox_record(sandbox)->state);
+        return NULL;
+    return kh_sandbox_record(sandbox);
+}
+
+/* They stand by sandbox. */
+const struct kh_worked *
+kh_usage_kernels(const struct kh_ledger_sheet *sheet, const uint8_t id[KH_ID_SIZE],
+                 size_t *ret_count)
+{
+    size_t low = 0, high = sheet->worked_count, end;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+
+        if (memcmp(sheet->worked[middle].sandbox, id, KH_ID_SIZE) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    for (end = low; end < sheet->worked_count &&
+                    !memcmp(sheet->worked[end].sandbox, id, KH_ID_SIZE);)
+        end++;
+    *ret_count = end - low;
+    return end > low ? &sheet->worked[low] : NULL;
 }
 
 static void
@@ -82,19 +104,15 @@ static json_t *
 kernels_of(const struct kh_ledger_sheet *sheet, const struct kh_used *used)
 {
     json_t *array = json_array();
-    size_t i;
+    size_t i, count;
+    const struct kh_worked *w = kh_usage_kernels(sheet, used->id, &count);
 
-    for (i = 0; i < sheet->worked_count; i++) {
-        const struct kh_worked *w = &sheet->worked[i];
-
-        if (memcmp(w->sandbox, used->id, KH_ID_SIZE) != 0)
-            continue;
+    for (i = 0; i < count; i++, w++)
         json_array_append_new(
             array, json_pack("{s:s, s:s, s:I, s:f, s:f}", "id", w->kernel, "language",
                              w->kind, "executions", (json_int_t)w->executions,
                              "cpu_seconds", (double)w->cpu_usec / 1e6, "wall_seconds",
                              (double)w->wall_usec / 1e6));
-    }
     return array;
 }
 
@@ -114,6 +132,7 @@ static json_t *
 sandbox_json(struct kh_gateway *gateway, const struct kh_ledger_sheet *sheet,
              const struct kh_used *used, bool kernels)
 {
+    const struct kh_broker_reply *record = kh_usage_record(gateway, used);
     json_t *object = sums_json(&gateway->config.prices, used);
     char id[2 * KH_ID_SIZE + 1];
 
@@ -121,7 +140,8 @@ sandbox_json(struct kh_gateway *gateway, const struct kh_ledger_sheet *sheet,
     json_object_set_new(object, "name", json_string(used->name));
     json_object_set_new(object, "id", json_string(id));
     json_object_set_new(object, "owner", json_string(used->owner));
-    json_object_set_new(object, "state", json_string(kh_usage_state(gateway, used)));
+    json_object_set_new(object, "state",
+                        json_string(record ? kh_v1_state(record->state) : "removed"));
     json_object_set_new(object, "created", kh_v1_date(used->created));
     json_object_set_new(object, "removed", kh_v1_date(used->removed));
     json_object_set_new(object, "disk_bytes", json_integer((json_int_t)used->disk_now));

@@ -110,8 +110,8 @@ settle_memory(struct kh_host *host)
     for (i = 0; i < host->boxes.count; i++) {
         struct kh_box *box = host->boxes.at[i];
 
-        box->frozen = box->phase == KH_BOX_RUNNING &&
-                      kh_cgroup_is_frozen(host->groups, box->id);
+        box->frozen =
+            box->phase == KH_BOX_RUNNING && kh_cgroup_is_frozen(host->groups, box->id);
     }
 }
 

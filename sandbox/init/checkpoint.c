@@ -340,26 +340,32 @@ kh_checkpoints_ended(struct kh_checkpoints *set, pid_t pid)
             }
 }
 
+/* The one with the least number above NUMBER that can be thawed, or NULL. */
+static struct kh_checkpoint *
+next_after(struct kh_checkpoints *set, uint64_t number)
+{
+    struct kh_checkpoint *next = NULL, *at;
+
+    for (at = set->slot; at && at < set->slot + SLOTS; at++)
+        if (at->number > number && waiting(at) && (!next || at->number < next->number))
+            next = at;
+    return next;
+}
+
 void
 kh_checkpoints_list(struct kh_checkpoints *set, struct kh_buf *out)
 {
-    uint64_t number;
-    size_t i;
-    bool more = false;
+    struct kh_checkpoint *at;
+    const char *comma = "";
 
     listen_to_all(set);
     kh_buf_addf(out, "{\"status\":\"ok\",\"checkpoints\":[");
-    for (number = 1; set->slot && number <= set->last; number++)
-        for (i = 0; i < SLOTS; i++) {
-            struct kh_checkpoint *at = &set->slot[i];
-
-            if (at->number != number || !waiting(at))
-                continue;
-            kh_buf_addf(out, "%s{\"id\":%llu,\"about\":", more ? "," : "",
-                        (unsigned long long)number);
-            kh_buf_add(out, kh_buf_ptr(&at->about), kh_buf_len(&at->about));
-            kh_buf_addf(out, "}");
-            more = true;
-        }
+    for (at = next_after(set, 0); at; at = next_after(set, at->number)) {
+        kh_buf_addf(out, "%s{\"id\":%llu,\"about\":", comma,
+                    (unsigned long long)at->number);
+        kh_buf_add(out, kh_buf_ptr(&at->about), kh_buf_len(&at->about));
+        kh_buf_addf(out, "}");
+        comma = ",";
+    }
     kh_buf_addf(out, "]}");
 }

@@ -195,8 +195,10 @@ kh_rollback_connect(struct kh_kernel *kernel, struct kh_error *err)
     AUTO_FD int fd = -1;
     bool given;
 
-    if (!request || !(request->flags & KH_REQUEST_CHECKPOINT))
+    if (!request || !(request->flags & KH_REQUEST_CHECKPOINT) ||
+        kernel->rollback.connected == request->id)
         return kh_fail(err, EBADMSG, "nobody asked for a checkpoint");
+    kernel->rollback.connected = request->id;
     given =
         kh_checkpoints_begin(&kernel->checkpoints, &fd, &frame.id, &dropped, &why) == 0;
     for (i = 0; i < NUMBER_MAX; i++)

@@ -30,7 +30,8 @@
 struct kh_kernel;
 
 struct kh_rollback {
-    uint64_t to; /* number of the checkpoint */
+    uint64_t to;        /* number of the checkpoint */
+    uint64_t connected; /* the request that has had a connection for its checkpoint */
     pid_t elder[KH_ROLLBACK_ELDERS];
     unsigned elders;
 };

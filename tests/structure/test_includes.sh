@@ -11,7 +11,7 @@ protocol/link      | base/ protocol/link/
 protocol/jupyter   | base/ protocol/link/frame.h protocol/jupyter/ | jansson.h openssl/
 sandbox/host       | base/ protocol/link/ sandbox/host/ | seccomp.h sys/capability.h
 sandbox/image      | base/ protocol/link/ sandbox/host/ sandbox/image/ | archive.h archive_entry.h jansson.h openssl/ seccomp.h
-sandbox/archive    | base/ protocol/link/ sandbox/host/ sandbox/image/progress.h sandbox/archive/ | openssl/ seccomp.h
+sandbox/archive    | base/ protocol/link/ sandbox/host/ sandbox/image/command.h sandbox/image/drop.h sandbox/image/progress.h sandbox/archive/ | openssl/ seccomp.h
 sandbox/init       | base/ protocol/link/ sandbox/init/
 sandbox/runner     | base/ protocol/link/ sandbox/runner/
 kernelhost/gateway | base/ protocol/ kernelhost/gateway/ kernelhost/http/ | czmq.h zmq.h uv.h jansson.h openssl/ seccomp.h sqlite3.h

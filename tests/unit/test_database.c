@@ -36,15 +36,22 @@ on_written(void *arg, const struct kh_error *err)
     kh_loop_stop(loop);
 }
 
-/* True when all that was put is on the disk. */
+/* True when all that was put since MARK was taken is on the disk. */
 static bool
-sync_all(struct kh_database *database)
+sync_since(struct kh_database *database, uint64_t mark)
 {
     written = false;
-    kh_database_sync(database, 0, on_written, NULL);
+    kh_database_sync(database, mark, on_written, NULL);
     if (!written)
         kh_loop_run(loop);
     return written && !written_error.code;
+}
+
+/* True when all that was put since it was opened is. */
+static bool
+sync_all(struct kh_database *database)
+{
+    return sync_since(database, 0);
 }
 
 static struct kh_row_binding
@@ -199,6 +206,7 @@ no_room(void)
 {
     struct kh_database *database = kh_database_open(loop, dir);
     struct rlimit limit, none;
+    uint64_t before;
     bool failed;
 
     signal(SIGXFSZ, SIG_IGN);
@@ -210,8 +218,10 @@ no_room(void)
     failed = !sync_all(database);
     ok(failed, "no room on the disk is told: %s", written_error.text);
     setrlimit(RLIMIT_FSIZE, &limit);
+    before = kh_database_mark(database);
     put_all(database);
-    ok(sync_all(database), "and once there is room it is written");
+    ok(sync_since(database, before), "and once there is room it is written");
+    ok(!sync_all(database), "what was lost before that stays known");
     kh_database_close(database);
     database = kh_database_open(loop, "/nowhere/at/all");
     ok(!kh_database_sandbox(database, 0), "without its directory it is empty");

@@ -13,7 +13,6 @@ checkpoint is refused. Whether there is one is looked at after the fork: librari
 hear of forks (OpenBLAS) end their threads for them.
 """
 
-import array
 import contextlib
 import os
 import signal
@@ -24,11 +23,12 @@ import time
 import traceback
 
 from . import frame, packing
-from .descriptors import Held, identity
+from .descriptors import LOST_MAX, Held, identity
 from .orphan import Native
 
 HELLO, COPY, THAW = 34, 35, 36  # KH_FROZEN_*
 _LABEL_MAX = 64  # characters
+_ABOUT_MAX = 16 * 1024  # bytes: KH_CHECKPOINT_ABOUT
 _PATIENCE = 20  # looks at threads that may be about to end
 _PAUSE = 0.001  # seconds between them
 _TIMERS = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
@@ -108,9 +108,8 @@ class Checkpoints:
             "label": str(content.get("label") or "")[:_LABEL_MAX],
             "created": time.time(),
             "execution_count": runner.shell.execution_count - 1,
-            "lost": held.told(),
         }
-        copy = _Copy(runner, self._native, held, packing.pack(about))
+        copy = _Copy(runner, self._native, held, _pack(about, held))
         try:
             copy.make(init, lambda: _other_threads(runner.threads()))
         except _Thawed:
@@ -128,6 +127,16 @@ class Checkpoints:
             "about": about,
             "dropped": dropped or None,
         }
+
+
+def _pack(about, held):
+    """about with as much of what is lost as has room, packed."""
+    for count in range(LOST_MAX, -1, -5):
+        about["lost"] = held.told(count)
+        packed = packing.pack(about)
+        if len(packed) <= _ABOUT_MAX:
+            break
+    return packed
 
 
 class _Thawed(Exception):
@@ -250,20 +259,15 @@ def _rename(name):
 
 def _receive(init):
     """The type of a frame and the descriptors that came with it."""
-    room = socket.CMSG_SPACE(3 * array.array("i").itemsize)
-    data, ancillary, _flags, _address = init.recvmsg(1024, room)
+    data, fds, _flags, _address = socket.recv_fds(init, 1024, 3)
     if not data:
         os._exit(0)
-    fds = array.array("i")
-    for level, kind, content in ancillary:
-        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-            fds.frombytes(content)
     for fd in fds:
         os.set_inheritable(fd, False)
     decoder = frame.Decoder()
     decoder.chunks.append(data)
     decoder.decode()
-    return decoder.frames[0].type, list(fds)
+    return decoder.frames[0].type, fds
 
 
 def _refuse_threads():

@@ -16,7 +16,7 @@ import os
 import socket
 import stat
 
-LOST_MAX = 50  # that are told
+LOST_MAX = 50  # that are told, at most
 _NAME_MAX = 120  # characters
 _CLOSED = "reads as closed after a rollback"
 _STILL = "goes on as it is"
@@ -91,13 +91,13 @@ class Held:
                 continue
             self._tell("process", line, _STILL, pid=int(pid))
 
-    def told(self):
-        """`lost`, as many as are told."""
-        left = len(self.lost) - LOST_MAX
+    def told(self, count):
+        """`lost`: all, or the first count of it and how many more there are."""
+        left = len(self.lost) - count
         if left <= 0:
             return self.lost
         return [
-            *self.lost[:LOST_MAX],
+            *self.lost[:count],
             {"what": "more", "name": f"{left} more", "why": ""},
         ]
 

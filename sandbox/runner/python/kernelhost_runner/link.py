@@ -19,7 +19,6 @@ middle of all that. So progress is kept in steps between which Python runs no
 handler, and the next sender goes on exactly there.
 """
 
-import array
 import collections
 import errno
 import fcntl
@@ -154,14 +153,10 @@ class Link:
         descriptor that came along or None. What else comes is in `frames`. Nobody
         else may read meanwhile. Raises Ended."""
         self.send(kind)
-        fds = array.array("i")
+        fds = []
         while True:
-            data, ancillary, _flags, _address = self._socket.recvmsg(
-                _READ, socket.CMSG_SPACE(fds.itemsize)
-            )
-            for level, about, content in ancillary:
-                if level == socket.SOL_SOCKET and about == socket.SCM_RIGHTS:
-                    fds.frombytes(content)
+            data, came, _flags, _address = socket.recv_fds(self._socket, _READ, 1)
+            fds += came
             if not data:
                 raise Ended("init closed the socket")
             self._decoder.chunks.append(data)

@@ -7,7 +7,6 @@ Python: the same process, the same descriptors, only slower.
 """
 
 import _thread
-import array
 import os
 import site
 import socket
@@ -107,14 +106,10 @@ def wait(runner, fd):
 
 def _receive(init):
     """The START frame and its four descriptors; (None, None) when init ended."""
-    decoder, fds = frame.Decoder(), array.array("i")
+    decoder, fds = frame.Decoder(), []
     while not decoder.frames:
-        data, ancillary, _flags, _address = init.recvmsg(
-            1 << 16, socket.CMSG_SPACE(4 * fds.itemsize)
-        )
-        for level, kind, content in ancillary:
-            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-                fds.frombytes(content)
+        data, came, _flags, _address = socket.recv_fds(init, 1 << 16, 4)
+        fds += came
         if not data:
             return None, None
         decoder.chunks.append(data)
@@ -124,7 +119,7 @@ def _receive(init):
         raise ValueError("expected START with four descriptors")
     for fd in fds:
         os.set_inheritable(fd, False)
-    return start, list(fds)
+    return start, fds
 
 
 def _wishes(start):
