@@ -176,15 +176,17 @@ dist_zygotepackage_DATA = \
 	sandbox/runner/zygote/kernelhost_zygote/native.py \
 	sandbox/runner/zygote/kernelhost_zygote/preload.py \
 	sandbox/runner/zygote/kernelhost_zygote/zygote.py
-EXTRA_DIST += sandbox/runner/zygote/join.c
+join_sources = sandbox/runner/zygote/join.c sandbox/runner/zygote/memory.c
+EXTRA_DIST += $(join_sources) sandbox/runner/zygote/call.h
 zygote_DATA = sandbox/runner/zygote/join.so
 CLEANFILES += sandbox/runner/zygote/join.so
-sandbox/runner/zygote/join.so: sandbox/runner/zygote/join.c
+sandbox/runner/zygote/join.so: $(join_sources) sandbox/runner/zygote/call.h
 	$(AM_V_at)$(MKDIR_P) sandbox/runner/zygote
 	$(AM_V_CC)$(CC) -O2 -Wall -Wextra -Wshadow -shared -fPIC -nostdlib -ffreestanding \
 	    -fvisibility=hidden -fno-stack-protector -fno-optimize-sibling-calls \
 	    -mno-red-zone -fcf-protection=none \
-	    -Wl,-z,noexecstack,-z,defs,-z,now,-z,relro -o $@ $(srcdir)/sandbox/runner/zygote/join.c
+	    -Wl,-z,noexecstack,-z,defs,-z,now,-z,relro -I$(srcdir) -o $@ \
+	    $(join_sources:%=$(srcdir)/%)
 
 # kernelhost-init: PID 1 inside. Static; links base and protocol/link only.
 EXTRA_DIST += doc/PROTOCOL.archive doc/PROTOCOL.init doc/PROTOCOL.runner

@@ -21,6 +21,8 @@
  * frames that pass it. */
 #define UNACKED_MAX (KH_JOURNAL_BYTES + 2u * KH_FRAME_MAX)
 
+/* 1 for one that came before, as long as that may be: where an earlier kernel with that
+ * number was attached, init says how this one starts at once, and again. */
 static int
 check_number(struct kh_kernel *kernel, const struct kh_frame *frame,
              struct kh_error *err)
@@ -28,6 +30,8 @@ check_number(struct kh_kernel *kernel, const struct kh_frame *frame,
     if (!kernel->attached)
         return kh_fail(err, EBADMSG, "journal of kernel %u was not asked for",
                        kernel->number);
+    if (kernel->starts && frame->seq && frame->seq <= kernel->seq)
+        return 1;
     if (!frame->seq || (kernel->seq && frame->seq != kernel->seq + 1))
         return kh_fail(err, EBADMSG, "journal of kernel %u goes from %llu to %llu",
                        kernel->number, (unsigned long long)kernel->seq,
@@ -117,6 +121,7 @@ on_state(struct kh_kernel *kernel, const struct kh_frame *frame, struct kh_error
     case KH_KERNEL_READY:
         take_info(kernel, frame);
         kernel->note->life[0].ready = kernel->seq;
+        kernel->starts = false;
         kh_kernel_step(kernel, KH_LIFE_EV_READY, NULL);
         return 0;
     case KH_KERNEL_DEAD:
@@ -338,10 +343,15 @@ kh_kernel_entry(struct kh_kernel *kernel, const struct kh_frame *frame,
         {KH_INIT_LOST, on_lost},
     };
     size_t i;
-    int r = check_number(kernel, frame, err);
+    int r;
 
-    if (r < 0)
-        return r;
+    if (kernel->fresh &&
+        (frame->type != KH_INIT_STATE || frame->flags != KH_KERNEL_STARTING))
+        return 0;
+    kernel->fresh = false;
+    r = check_number(kernel, frame, err);
+    if (r != 0)
+        return r < 0 ? r : 0;
     kh_kernel_touch(kernel);
     for (i = 0; i < KH_COUNT(table); i++)
         if (table[i].type == frame->type) {

@@ -200,6 +200,7 @@ static void
 do_spawn(struct kh_kernel *kernel)
 {
     kernel->seq = kernel->acked = 0;
+    kernel->fresh = kernel->starts = true;
     kh_kernel_note_spawn(kernel);
     order(kernel, KH_INIT_KERNEL_START);
 }
@@ -431,6 +432,7 @@ kh_kernel_refused(struct kh_kernel *kernel, const struct kh_frame *frame)
 {
     struct kh_request *request;
 
+    kernel->fresh = false;
     if (frame->flags == KH_INIT_REQUEST) {
         request = kh_requests_find(kernel->requests, frame->id);
         if (request)

@@ -58,8 +58,10 @@ struct kh_kernel {
     bool returning; /* it died, and is about to be restarted */
 
     enum kh_life life;
-    enum kh_init_type ordered;          /* to send when a runner has joined; or 0 */
-    bool attached;                      /* init sends us its journal */
+    enum kh_init_type ordered; /* to send when a runner has joined; or 0 */
+    bool attached;             /* init sends us its journal */
+    bool fresh;  /* until it begins: what comes was of one before with its number */
+    bool starts; /* until it was ready: some may come twice */
     bool restart_asked;                 /* while it was dying */
     uint64_t restarts[KH_RESTARTS_MAX]; /* when; a ring */
     unsigned restart_at;

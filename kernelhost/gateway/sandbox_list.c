@@ -110,6 +110,7 @@ kh_sandbox_drop_kernel(struct kh_sandbox *sandbox, struct kh_kernel *kernel)
     struct kh_kernel *at = sandbox->kernels;
 
     sandbox->kernel_count--;
+    sandbox->numbers |= UINT64_C(1) << (kh_kernel_number(kernel) - 1);
     if (at == kernel) {
         sandbox->kernels = kh_kernel_next(kernel);
         return;

@@ -62,6 +62,7 @@ struct kh_sandbox {
     struct kh_doze doze;
     struct kh_kernel *kernels;
     unsigned kernel_count;
+    uint64_t numbers; /* that kernels had which are gone: bits, from 1 on */
     struct kh_exec *execs;
     unsigned exec_count;
 };

@@ -16,6 +16,9 @@
 #define SLOTS     (KH_CHECKPOINTS_MAX + 1)
 #define HELLO_MAX (KH_CHECKPOINT_ABOUT + KH_FRAME_HEAD + 4)
 
+/* To fork takes processor time; nobody is to wait for it who waits for the kernel. */
+#define COPY_PAUSE 100 /* ms */
+
 /* ---- slots ---- */
 
 static void
@@ -52,6 +55,7 @@ kh_checkpoint_drop(struct kh_checkpoint *checkpoint)
     end(&checkpoint->frozen[1]);
     kh_buf_release(&checkpoint->about);
     checkpoint->number = 0;
+    checkpoint->due = KH_NEVER;
 }
 
 /* Nobody waits and nobody will come: that was it. */
@@ -82,6 +86,7 @@ make_slots(struct kh_checkpoints *set)
     set->slot = kh_xcalloc(SLOTS, sizeof(*set->slot));
     for (i = 0; i < SLOTS; i++) {
         set->slot[i].set = set;
+        set->slot[i].due = KH_NEVER;
         set->slot[i].frozen[0].source.fd = set->slot[i].frozen[1].source.fd = -1;
     }
 }
@@ -194,6 +199,7 @@ have_both(struct kh_checkpoint *checkpoint)
     struct kh_error err;
     int fd;
 
+    checkpoint->due = KH_NEVER;
     if (!frozen)
         return;
     other = other_of(checkpoint, frozen);
@@ -220,7 +226,7 @@ ready(struct kh_source *source, uint32_t events)
     if (n == 0)
         return;
     if (n > 0 && take_hello(checkpoint, frozen, data, (size_t)n, pid)) {
-        have_both(checkpoint);
+        checkpoint->due = kh_now() + COPY_PAUSE;
         return;
     }
     end(frozen);
@@ -308,7 +314,7 @@ kh_checkpoint_thaw(struct kh_checkpoint *checkpoint, struct kh_runner *runner,
 
     if (!frozen)
         return kh_fail(err, EPIPE, "the checkpoint is gone");
-    have_both(checkpoint); /* before it thaws, if it has not been possible yet */
+    have_both(checkpoint); /* before it thaws, if that has not been yet */
     if (kh_ends_open(&ends, theirs, err) < 0)
         return -err->code;
     sent = tell(frozen, KH_FROZEN_THAW, theirs, 3);
@@ -321,9 +327,31 @@ kh_checkpoint_thaw(struct kh_checkpoint *checkpoint, struct kh_runner *runner,
     kh_runner_adopt(runner, &ends, frozen->pid);
     frozen->pid = 0;
     kh_source_close(&frozen->source);
-    have_both(checkpoint);
+    checkpoint->due = kh_now() + COPY_PAUSE;
     settle(checkpoint);
     return 0;
+}
+
+uint64_t
+kh_checkpoints_due(const struct kh_checkpoints *set)
+{
+    uint64_t due = KH_NEVER;
+    size_t i;
+
+    for (i = 0; set->slot && i < SLOTS; i++)
+        if (set->slot[i].due < due)
+            due = set->slot[i].due;
+    return due;
+}
+
+void
+kh_checkpoints_tick(struct kh_checkpoints *set, uint64_t now)
+{
+    size_t i;
+
+    for (i = 0; set->slot && i < SLOTS; i++)
+        if (set->slot[i].due <= now)
+            have_both(&set->slot[i]);
 }
 
 void

@@ -2,9 +2,10 @@
  *
  * Embedded in a kernel of kernelhost-init. A checkpoint is a process that the runner
  * forked: frozen, our child, the leader of a session of its own; and, so that it can be
- * returned to again and at once, a second one like it, which the first has forked. They
- * speak enum kh_frozen_type over sockets that we made, and are as hostile as any
- * runner. They go with the kernel, at its restart and at its death.
+ * returned to again and at once, a second one like it, which the first forks when
+ * nobody waits for the kernel any more. They speak enum kh_frozen_type over sockets
+ * that we made, and are as hostile as any runner. They go with the kernel, at its
+ * restart and at its death.
  *
  * Who a process is the kernel says (SCM_CREDENTIALS), not the process. One that says
  * hello in the place of another is killed, or made the runner, in its place: all of
@@ -33,6 +34,7 @@ struct kh_frozen {
 struct kh_checkpoint {
     uint64_t number;               /* 0: free */
     struct kh_frozen frozen[2];    /* either will do */
+    uint64_t due;                  /* when there are to be two; KH_NEVER */
     struct kh_buf about;           /* what the runner says of it; JSON, not checked */
     struct kh_session_birth birth; /* of the first of them */
     struct kh_checkpoints *set;
@@ -63,6 +65,10 @@ void kh_checkpoint_drop(struct kh_checkpoint *checkpoint);
 
 /* Ends all of them. */
 void kh_checkpoints_drop(struct kh_checkpoints *set);
+
+/* When to call tick next; KH_NEVER. */
+uint64_t kh_checkpoints_due(const struct kh_checkpoints *set);
+void kh_checkpoints_tick(struct kh_checkpoints *set, uint64_t now);
 
 /* A process was reaped. */
 void kh_checkpoints_ended(struct kh_checkpoints *set, pid_t pid);

@@ -223,6 +223,9 @@ kh_kernel_start(struct kh_kernel *kernel, const struct kh_frame *frame,
             return r;
         kh_kind_plan_release(&kernel->plan);
         kernel->plan = plan;
+        /* Nobody will ask again for what an earlier one with this number said. */
+        kh_journal_ack(&kernel->journal, kernel->journal.last);
+        kernel->blocked = false;
     }
     return kh_kernel_event(kernel, KH_QUEUE_START, frame, err);
 }
@@ -281,7 +284,9 @@ uint64_t
 kh_kernel_due(const struct kh_kernel *kernel)
 {
     uint64_t due = kh_runner_due(&kernel->runner);
+    uint64_t copy = kh_checkpoints_due(&kernel->checkpoints);
 
+    due = due < copy ? due : copy;
     return due < kernel->grace ? due : kernel->grace;
 }
 
@@ -292,5 +297,6 @@ kh_kernel_tick(struct kh_kernel *kernel, uint64_t now)
         kernel->grace = KH_NEVER;
         kh_kernel_event(kernel, KH_QUEUE_GRACE, NULL, NULL);
     }
+    kh_checkpoints_tick(&kernel->checkpoints, now);
     kh_runner_tick(&kernel->runner, now);
 }

@@ -109,7 +109,7 @@ def confine(filters, pidfd, talk):
     sys.path[:0] = ["/.kernelhost/runner/zygote", "/.kernelhost/runner/python"]
     from kernelhost_zygote.native import Native
 
-    return Native(filters).confine(pidfd, talk)
+    return Native(filters).confine(pidfd, talk, lambda: None)
 
 
 def honest(filters, pidfd, talk):

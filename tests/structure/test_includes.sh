@@ -13,7 +13,7 @@ sandbox/host       | base/ protocol/link/ sandbox/host/ | seccomp.h sys/capabili
 sandbox/image      | base/ protocol/link/ sandbox/host/ sandbox/image/ | archive.h archive_entry.h jansson.h openssl/ seccomp.h
 sandbox/archive    | base/ protocol/link/ sandbox/host/ sandbox/image/command.h sandbox/image/drop.h sandbox/image/progress.h sandbox/archive/ | openssl/ seccomp.h
 sandbox/init       | base/ protocol/link/ sandbox/init/
-sandbox/runner     | base/ protocol/link/ sandbox/runner/
+sandbox/runner     | sandbox/runner/
 kernelhost/gateway | base/ protocol/ kernelhost/gateway/ kernelhost/http/ | czmq.h zmq.h uv.h jansson.h openssl/ seccomp.h sqlite3.h
 kernelhost/http    | base/ protocol/ kernelhost/gateway/ kernelhost/http/ | microhttpd.h uv.h jansson.h
 kernelhost/cli     | base/ protocol/ kernelhost/cli/ | curl/ jansson.h

@@ -13,6 +13,7 @@ from host import TMP, Host
 from tap import check, done, equal, note, ok
 
 PRELOAD = "numpy,pandas,matplotlib.pyplot"
+OWN_MAX = 4500  # KiB; twice as much when the zygote's free memory is used
 LATE = {"ctypes", "_ctypes"}  # imported by an ordinary runner after it is READY
 # What a kernel looks like from inside, but for what differs from one to the next.
 LOOK = """
@@ -89,15 +90,16 @@ def equality(host, cold):
 
 def separate(host):
     """Each is its own: random numbers, variables, processes."""
-    draws = "import random, numpy, uuid\n" \
-            "print(random.random(), numpy.random.rand(), uuid.uuid4(), id(draws:=[]))"
+    draws = "import random, numpy, ssl, uuid\n" \
+            "print(random.random(), numpy.random.rand(), uuid.uuid4(), " \
+            "ssl.RAND_bytes(16).hex())"
     seen = []
     for i in range(4):
         host.cli("create", f"r{i}")
         ok(joined(host, f"r{i}"), f"kernel {i} came from the zygote")
-        seen.append(value(host, f"r{i}", draws).split()[:3])
+        seen.append(value(host, f"r{i}", draws).split())
     for what, column in zip(
-            ("random", "numpy.random", "uuid4"), zip(*seen, strict=True), strict=True):
+            ("random", "numpy.random", "uuid4", "OpenSSL"), zip(*seen, strict=True), strict=True):
         equal(len(set(column)), 4, f"{what} draws differently in each")
     value(host, "r0", "import pandas; pandas.mine = 1")
     equal(value(host, "r1", "import pandas; print(hasattr(pandas, 'mine'))"), "False",
@@ -110,6 +112,9 @@ def separate(host):
     maps = value(host, "r3", "print(open('/proc/self/maps').read())")
     images = [line for line in maps.splitlines() if "pandas" in line or "numpy" in line]
     equal(images, [], "no file of the image is mapped from the zygote")
+    rollup = value(host, "r3", "print(open('/proc/self/smaps_rollup').read())")
+    own = int(re.search(r"Private_Dirty: +(\d+) kB", rollup)[1])
+    ok(own < OWN_MAX, f"{own} KiB of its memory are its own, of 170 MB")
     for i in range(4):
         host.cli("rm", f"r{i}")
 

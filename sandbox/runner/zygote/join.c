@@ -31,8 +31,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define EXPORT __attribute__((visibility("default")))
-#define QUIET  __attribute__((noinline))
+#include "sandbox/runner/zygote/call.h"
+
+#define QUIET __attribute__((noinline))
 
 #define SIGCHLD        17
 #define AF_UNIX        1
@@ -43,20 +44,10 @@
 #define O_RDWR         02
 #define EIO            5
 
-#define PROT_READ      1
-#define PROT_WRITE     2
-#define MAP_PRIVATE    2
-#define MAP_ANONYMOUS  0x20
-#define MAP_NORESERVE  0x4000
-#define MREMAP_MAYMOVE 1
-#define MREMAP_FIXED   2
-#define MADV_HUGEPAGE  14
-
 #define RSEQ_SIG  0x53053053
 #define NOFILE    7
 #define FILES     16384u
 #define USER      1000
-#define HUGE_PAGE (2ul << 20)
 #define ORPHAN_MS 10000
 
 /* B joins these; the time namespace only takes a process with memory of its own. */
@@ -78,31 +69,7 @@ struct kh_orphan {
 long kh_orphan(const struct kh_orphan *o);
 long kh_join(int pidfd, int talk, int *tid, int (*fork)(void));
 long kh_confine(struct kh_confine *c);
-long kh_detach(unsigned long start, unsigned long size, int prot);
-
-/* Where Python's allocator of objects gets its arenas while the zygote is made: one
- * behind the other, so that huge pages hold them. */
-struct kh_arenas {
-    unsigned long next, end;
-};
-
-void *kh_arena_alloc(void *arenas, size_t size);
-void kh_arena_free(void *arenas, void *start, size_t size);
-
-static long
-call(long nr, long a, long b, long c, long d, long e)
-{
-    register long r10 __asm__("r10") = d;
-    register long r8 __asm__("r8") = e;
-    register long r9 __asm__("r9") = 0;
-    long ret;
-
-    __asm__ volatile("syscall"
-                     : "=a"(ret)
-                     : "a"(nr), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
-                     : "rcx", "r11", "memory");
-    return ret;
-}
+long kh_part(struct kh_confine *c, int init);
 
 static void
 leave(int status)
@@ -330,13 +297,12 @@ filter(const struct kh_confine *c)
         }                                                                              \
     } while (0)
 
-/* In the new process: gives up everything that a runner does not have. Returns a
- * stream to kernelhost-init; everything but it and 0, 1, 2 is closed. On failure
- * -errno, with C->step; the process must end then. */
+/* In the new process: gives up everything that a runner does not have, and tells
+ * kernelhostd. Returns a stream to kernelhost-init; other descriptors of the zygote's
+ * are still open. On failure -errno, with C->step; the process must end then. */
 EXPORT long
 kh_confine(struct kh_confine *c)
 {
-    char byte = 0;
     long init;
 
     /* Threads that borrow memory have their registration taken away. */
@@ -356,73 +322,21 @@ kh_confine(struct kh_confine *c)
     STEP("join a keyring", call(__NR_keyctl, KEYCTL_JOIN_SESSION_KEYRING, 0, 0, 0, 0));
     STEP("become dumpable", call(__NR_prctl, PR_SET_DUMPABLE, 1, 0, 0, 0));
     STEP("install the filter", filter(c));
-    /* It looks at us as we are now: with one thread. */
-    if (call(__NR_sendto, c->talk, (long)"R", 1, MSG_NOSIGNAL, 0) != 1 ||
-        call(__NR_read, c->talk, (long)&byte, 1, 0, 0) != 1 || byte != 'G')
+    STEP("tell kernelhostd", call(__NR_sendto, c->talk, (long)"R", 1, MSG_NOSIGNAL, 0));
+    return init;
+}
+
+/* Waits, with one thread still, until kernelhostd has looked at this process; closes
+ * everything but INIT and 0, 1, 2. As above. */
+EXPORT long
+kh_part(struct kh_confine *c, int init)
+{
+    char byte = 0;
+
+    if (call(__NR_read, c->talk, (long)&byte, 1, 0, 0) != 1 || byte != 'G')
         STEP("hear of kernelhostd", -EIO);
     if (init > 3)
         STEP("close descriptors", call(__NR_close_range, 3, init - 1, 0, 0, 0));
     STEP("close descriptors", call(__NR_close_range, init + 1, ~0u, 0, 0, 0));
-    return init;
-}
-
-/* Replaces SIZE bytes at START, which are of a file, by memory that holds the same
- * and has protection PROT; large ones in huge pages, which a fork copies sooner.
- * Returns 0 or -errno, and then nothing has changed. */
-EXPORT long
-kh_detach(unsigned long start, unsigned long size, int prot)
-{
-    unsigned long room = size + HUGE_PAGE, copy, i;
-    long base, r;
-
-    base = call(__NR_mmap, 0, (long)room, PROT_READ | PROT_WRITE,
-                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
-    if (base < 0)
-        return base;
-    /* As far behind a huge page's beginning as START is: then they can move. */
-    copy = ((unsigned long)base & ~(HUGE_PAGE - 1)) + (start & (HUGE_PAGE - 1));
-    if (copy < (unsigned long)base)
-        copy += HUGE_PAGE;
-    if (size >= 2 * HUGE_PAGE)
-        call(__NR_madvise, (long)copy, (long)size, MADV_HUGEPAGE, 0, 0);
-    if (prot & PROT_READ)
-        for (i = 0; i < size / sizeof(long); i++)
-            /* NOLINTNEXTLINE(performance-no-int-to-ptr): addresses of mappings */
-            ((volatile long *)copy)[i] = ((const volatile long *)start)[i];
-    r = call(__NR_mprotect, (long)copy, (long)size, prot, 0, 0);
-    if (r >= 0)
-        r = call(__NR_mremap, (long)copy, (long)size, (long)size,
-                 MREMAP_MAYMOVE | MREMAP_FIXED, (long)start);
-    if (copy > (unsigned long)base)
-        call(__NR_munmap, base, (long)(copy - (unsigned long)base), 0, 0, 0);
-    if (r >= 0)
-        call(__NR_munmap, (long)(copy + size),
-             (long)((unsigned long)base + room - copy - size), 0, 0, 0);
-    else
-        call(__NR_munmap, (long)copy, (long)((unsigned long)base + room - copy), 0, 0,
-             0);
-    return r < 0 ? r : 0;
-}
-
-/* Of PyObjectArenaAllocator: from what is reserved, else anywhere. */
-EXPORT void *
-kh_arena_alloc(void *arenas, size_t size)
-{
-    struct kh_arenas *room = arenas;
-    long start = (long)room->next;
-
-    if (room->end - room->next < size)
-        start = call(__NR_mmap, 0, (long)size, PROT_READ | PROT_WRITE,
-                     MAP_PRIVATE | MAP_ANONYMOUS, -1);
-    else
-        room->next += size;
-    /* NOLINTNEXTLINE(performance-no-int-to-ptr): what mmap returns */
-    return start < 0 && start > -4096 ? NULL : (void *)start;
-}
-
-EXPORT void
-kh_arena_free(void *arenas, void *start, size_t size)
-{
-    (void)arenas;
-    call(__NR_munmap, (long)start, (long)size, 0, 0, 0);
+    return 0;
 }

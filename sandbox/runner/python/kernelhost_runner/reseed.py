@@ -33,11 +33,12 @@ _HOLDERS = {"random": _random, "numpy.random": _numpy, "_ssl": _openssl,
             "tempfile": _tempfile, "torch": _torch}
 
 
-def reseed(entropy):
-    """Mixes 64 bytes into every generator that is loaded."""
+def reseed(entropy, but=()):
+    """Mixes 64 bytes into every generator that is loaded, but for those of modules
+    that are named."""
     for name, mix in _HOLDERS.items():
         module = sys.modules.get(name)
-        if module is None:
+        if module is None or name in but:
             continue
         try:
             mix(module, entropy)

@@ -14,6 +14,9 @@ _COLLAPSE = 25  # MADV_COLLAPSE, since Linux 6.1
 _NORESERVE = 0x4000
 _HUGE = 2 << 20
 _ARENAS = 512 << 20  # bytes of addresses, of which what is used takes memory
+_SMALL = 512  # bytes; what is larger Python leaves to the libc
+_CHUNK = 64 << 10
+_LARGE = 4096
 _GET_TID_ADDRESS = 40  # PR_GET_TID_ADDRESS
 JOINED = 32  # KH_JOINED_HELLO
 KIND = b"python"
@@ -70,6 +73,17 @@ class _Allocator(ctypes.Structure):
     _fields_ = [(name, ctypes.c_void_p) for name in ("context", "alloc", "free")]
 
 
+class _Heap(ctypes.Structure):
+    """struct mallinfo2; spare is what lies behind all that is used."""
+
+    _fields_ = [
+        (name, ctypes.c_size_t)
+        for name in (
+            "arena ordblks smblks hblks hblkhd usmblks fsmblks used free spare"
+        ).split()
+    ]
+
+
 class Native:
     """The library and all that its calls need, made before the first fork."""
 
@@ -87,6 +101,8 @@ class Native:
         self._join.restype = ctypes.c_long
         self._confine = self._library.kh_confine
         self._confine.restype = ctypes.c_long
+        self._part = self._library.kh_part
+        self._part.restype = ctypes.c_long
         self._detach = self._library.kh_detach
         self._detach.argtypes = [ctypes.c_ulong, ctypes.c_ulong, ctypes.c_int]
         self._detach.restype = ctypes.c_long
@@ -158,7 +174,7 @@ class Native:
         )
         if start == ctypes.c_void_p(-1).value or start is None:
             return
-        begin = -(-start // _HUGE) * _HUGE
+        self._begin = begin = -(-start // _HUGE) * _HUGE
         self._arenas = _Arenas(begin, begin + _ARENAS)
         self._allocator = _Allocator()
         ctypes.pythonapi.PyObject_GetArenaAllocator(ctypes.byref(self._allocator))
@@ -179,6 +195,29 @@ class Native:
         if used < self._arenas.end:
             self._libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
             self._libc.munmap(used, self._arenas.end - used)
+
+    def fill(self):
+        """Takes what the allocators have free in memory that children share."""
+        if self._arenas is not None:
+            python = ctypes.pythonapi
+            self._fill(python.PyObject_Malloc, python.PyObject_Free,
+                       self._begin, self._arenas.next, _SMALL)
+        # glibc merges what is free with the first large piece that is wanted: a child
+        # would copy every page that has a small one.
+        libc = self._libc
+        if hasattr(libc, "mallinfo2"):
+            libc.malloc.restype = ctypes.c_void_p
+            libc.free.argtypes = [ctypes.c_void_p]
+            libc.free(libc.malloc(ctypes.c_size_t(_LARGE)))
+            libc.mallinfo2.restype = _Heap
+            libc.sbrk.restype = ctypes.c_void_p
+            end = libc.sbrk(ctypes.c_ssize_t(0)) - libc.mallinfo2().spare
+            self._fill(libc.malloc, libc.free, 0, end, _CHUNK)
+
+    def _fill(self, malloc, free, start, end, most):
+        """kh_fill."""
+        functions = (ctypes.cast(each, ctypes.c_void_p) for each in (malloc, free))
+        self._library.kh_fill(*functions, *map(ctypes.c_ulong, (start, end, most)))
 
     def detach(self, start, size, protection):
         """kh_detach. Raises OSError."""
@@ -203,12 +242,19 @@ class Native:
             os.waitpid(pid, 0)
         return False
 
-    def confine(self, pidfd, talk):
-        """Gives up everything. Returns a descriptor to kernelhost-init. Raises
-        OSError, after which the process must end."""
+    def confine(self, pidfd, talk, meanwhile):
+        """Gives up everything; calls meanwhile() while kernelhostd looks. Returns a
+        descriptor to kernelhost-init. Raises OSError, after which the process must
+        end."""
         plan = self._plan
         plan.pidfd, plan.talk = pidfd, talk
-        code = self._confine(ctypes.byref(plan))
+        init = self._stepped(self._confine(ctypes.byref(plan)))
+        meanwhile()
+        self._stepped(self._part(ctypes.byref(plan), init))
+        return init
+
+    def _stepped(self, code):
         if code < 0:
-            raise OSError(-code, f"cannot {plan.step.decode()}: {os.strerror(-code)}")
+            step = self._plan.step.decode()
+            raise OSError(-code, f"cannot {step}: {os.strerror(-code)}")
         return code

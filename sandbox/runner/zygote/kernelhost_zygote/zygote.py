@@ -67,6 +67,7 @@ def _start(message, fd):
     preload.settle(fd)
     native.release_arenas()
     detach.collapse_all(native)
+    native.fill()
     return native, runner
 
 
@@ -87,13 +88,13 @@ def _serve(control, native, runner):
 
 def _become_runner(native, runner, pidfd, talk):
     """The child. Returns the runner's exit status."""
+    from . import claim
+
     try:
-        init = native.confine(pidfd, talk)
+        init = native.confine(pidfd, talk, claim.prepare)
     except OSError as error:
         os.write(talk, b"F" + str(error).encode())
         os._exit(1)
-    from . import claim
-
     try:
         status = claim.wait(runner, init)
     except Exception:
