@@ -306,7 +306,7 @@ GATEWAY_TEST_LIBS = libgateway.a libjupyter.a liblink.a libbase.a $(JANSSON_LIBS
 check_PROGRAMS += $(GATEWAY_TESTS)
 # And the program, between a stand-in for kernelhostd and hostile sandboxes.
 GATEWAY_PROGRAM_TESTS = tests/sandbox/test_gateway.py \
-	tests/sandbox/test_gateway_fresh.py
+	tests/sandbox/test_gateway_fresh.py tests/sandbox/test_gateway_numbers.py
 TESTS += $(GATEWAY_TESTS) $(GATEWAY_PROGRAM_TESTS)
 EXTRA_DIST += $(GATEWAY_PROGRAM_TESTS) tests/sandbox/gateway_host.py \
 	tests/sandbox/test_gateway_threads.py
