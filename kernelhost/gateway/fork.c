@@ -99,8 +99,8 @@ kh_fork(struct kh_gateway *gateway, const char *name, bool memory,
         const struct kh_fork_child *children, unsigned count, kh_fork_fn *fn, void *arg)
 {
     struct fork *fork = kh_xcalloc(1, sizeof(*fork));
+    unsigned failed = 0, i;
     uint64_t nonce;
-    unsigned i;
 
     fork->gateway = gateway;
     fork->fn = fn;
@@ -110,7 +110,12 @@ kh_fork(struct kh_gateway *gateway, const char *name, bool memory,
     fork->count = count;
     for (i = 0; i < count; i++) {
         fork->children[i] = children[i];
+        failed += children[i].err.code != 0;
         fork->waits[i] = (struct wait){fork, &fork->children[i]};
+    }
+    if (failed == count) {
+        finish(fork, NULL);
+        return;
     }
     kh_random(&nonce, sizeof(nonce));
     snprintf(fork->snapshot, sizeof(fork->snapshot), "~fork-%016" PRIx64, nonce);

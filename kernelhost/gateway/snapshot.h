@@ -1,8 +1,8 @@
 /* snapshot: asks kernelhostd for one, with the sandbox standing still for it.
  *
  * With memory: the link is closed, the processes are saved and stay, the snapshot is
- * taken, and the sandbox goes on when something is wanted of it; one that is frozen or
- * hibernated stays so.
+ * taken, and a sandbox that ran goes on at once; one that was frozen or hibernated
+ * stays so.
  */
 #ifndef KH_GATEWAY_SNAPSHOT_H
 #define KH_GATEWAY_SNAPSHOT_H

@@ -51,6 +51,21 @@ on_forked(void *arg, const struct kh_fork_child *children, unsigned count,
     free(wait);
 }
 
+/* As much of the text as a name may have, up to a whole character: what is no name is
+ * told back, and JSON holds nothing but UTF-8. */
+static void
+copy_name(const char *name, char out[KH_NAME_SIZE])
+{
+    size_t size = strnlen(name, KH_NAME_SIZE);
+
+    if (size == KH_NAME_SIZE)
+        do
+            size--;
+        while (size && ((unsigned char)name[size] & 0xc0) == 0x80);
+    memcpy(out, name, size);
+    out[size] = '\0';
+}
+
 /* A name that is wrong is the fault of that one child. */
 static void
 read_name(const char *name, struct kh_fork_child *child)
@@ -58,7 +73,7 @@ read_name(const char *name, struct kh_fork_child *child)
     char padded[KH_NAME_SIZE + 1] = "";
 
     snprintf(padded, sizeof(padded), "%s", name);
-    snprintf(child->name, sizeof(child->name), "%.*s", KH_NAME_SIZE - 1, padded);
+    copy_name(name, child->name);
     if (!kh_name_valid(padded))
         kh_fail(&child->err, EINVAL, "a sandbox name is " KH_NAME_RULE);
     else if (kh_launch_owns(name))

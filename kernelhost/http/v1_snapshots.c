@@ -109,8 +109,13 @@ on_counted(void *arg, const struct kh_broker_reply *reply, int *fd)
     struct taking *taking = arg;
 
     (void)fd;
-    if (reply->error.code) {
+    if (reply->error.code == ENOENT) {
         take(taking);
+        return;
+    }
+    if (reply->error.code) {
+        kh_v1_error(taking->http, &reply->error);
+        free(taking);
         return;
     }
     taking->count++;

@@ -63,6 +63,15 @@ def wrong(host):
                  {"names": [1]}, {"names": ["a"], "count": 1}, {"count": 1.5}):
         code, answer = api.call(host, "POST", "/v1/sandboxes/box/fork", body)
         equal((code, answer["code"]), (400, "invalid"), f"fork with {body} is refused")
+    begun = len(host.log_text())
+    names = ["Bad", "a" + "\u00e9" * 40, "\U0001f600" * 30, "x" * 57]
+    code, answer = api.call(host, "POST", "/v1/sandboxes/box/fork", {"names": names})
+    equal((code, [(f["name"], f["error"]["code"]) for f in answer["forks"]]),
+          (200, [("Bad", "invalid"), ("a" + "\u00e9" * 27, "invalid"),
+                 ("\U0001f600" * 14, "invalid"), ("x" * 56, "invalid")]),
+          "each name that is none is told back, as far as it is a text")
+    ok("snapshot taken" not in host.log_text()[begun:],
+       "and the sandbox does not stand still for it")
     equal(api.call(host, "GET", "/v1/snapshots?sandbox=..%2Fx")[0], 400,
           "a filter that is no name is refused")
     equal(disks(host), before, "and nothing is half made")
