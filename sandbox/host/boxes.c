@@ -78,6 +78,17 @@ kh_boxes_find(const struct kh_boxes *boxes, const char *name)
 }
 
 struct kh_box *
+kh_boxes_find_id(const struct kh_boxes *boxes, const char *id)
+{
+    size_t i;
+
+    for (i = 0; i < boxes->count; i++)
+        if (!strcmp(boxes->at[i]->id, id))
+            return boxes->at[i];
+    return NULL;
+}
+
+struct kh_box *
 kh_boxes_after(const struct kh_boxes *boxes, uint64_t number)
 {
     size_t i = index_after(boxes, number);

@@ -22,6 +22,9 @@ void kh_boxes_release(struct kh_boxes *boxes);
 /* The one with that name, or NULL. */
 struct kh_box *kh_boxes_find(const struct kh_boxes *boxes, const char *name);
 
+/* The one with that id, or NULL; looks at each. */
+struct kh_box *kh_boxes_find_id(const struct kh_boxes *boxes, const char *id);
+
 /* The first whose number is above NUMBER, or NULL: so one that is removed between
  * two calls hides no other. */
 struct kh_box *kh_boxes_after(const struct kh_boxes *boxes, uint64_t number);

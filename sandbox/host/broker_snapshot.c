@@ -44,6 +44,7 @@ kh_broker_take_over(const struct kh_snapshot *snapshot, struct kh_record *record
 {
     const struct kh_snapshot_record *from = &snapshot->record;
     struct kh_limits *limits = &record->limits;
+    int r;
 
     memcpy(record->image, from->image, sizeof(record->image));
     memcpy(record->image_id, from->image_id, sizeof(record->image_id));
@@ -55,6 +56,10 @@ kh_broker_take_over(const struct kh_snapshot *snapshot, struct kh_record *record
         limits->pids = from->limits.pids;
     if (!limits->disk)
         limits->disk = from->limits.disk;
+    /* One from an archive has no limits: what the default means is decided first. */
+    r = kh_disk_check(snapshot->host->store.disk, &limits->disk, err);
+    if (r < 0)
+        return r;
     if (limits->disk && limits->disk < from->held)
         return kh_fail(err, EINVAL,
                        "snapshot '%s' holds %" PRIu64

@@ -291,18 +291,8 @@ int
 kh_disk_keep(const struct kh_disk *disk, const char *id, struct kh_error *err)
 {
     AUTO_FD int dir = kh_disk_get(disk, id, err);
-    int r = dir < 0 ? dir : kh_subvolume_limit(dir, 0, err);
 
-    return r < 0 ? r : kh_subvolume_keep(dir, err);
-}
-
-int
-kh_disk_held(const struct kh_disk *disk, const char *id, uint64_t *ret_bytes,
-             struct kh_error *err)
-{
-    AUTO_FD int dir = kh_disk_get(disk, id, err);
-
-    return dir < 0 ? dir : kh_subvolume_held(dir, ret_bytes, err);
+    return dir < 0 ? dir : kh_subvolume_keep(dir, err);
 }
 
 int

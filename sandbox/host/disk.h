@@ -45,17 +45,13 @@ int kh_disk_check(const struct kh_disk *disk, uint64_t *bytes, struct kh_error *
 int kh_disk_make(struct kh_disk *disk, const char *id, struct kh_error *err);
 int kh_disk_get(const struct kh_disk *disk, const char *id, struct kh_error *err);
 
-/* Makes disk ID of what disk FROM holds now (subvolume.h), whoever uses that; without a
- * limit. READONLY: a snapshot, for ever as it is. */
+/* Makes disk ID of what disk FROM holds now (subvolume.h), whoever uses that. READONLY:
+ * a snapshot, for ever as it is; else it has no limit yet. */
 int kh_disk_copy(const struct kh_disk *disk, const char *from, const char *id,
                  bool readonly, struct kh_error *err);
 
-/* Disk ID, which is whole, is from now on a snapshot: read-only, without a limit. */
+/* Disk ID, which is whole, is from now on a snapshot: read-only. */
 int kh_disk_keep(const struct kh_disk *disk, const char *id, struct kh_error *err);
-
-/* The bytes that ID refers to, shared ones too, as of its last commit. */
-int kh_disk_held(const struct kh_disk *disk, const char *id, uint64_t *ret_bytes,
-                 struct kh_error *err);
 
 /* Sets how much ID may hold; it may be in use. */
 int kh_disk_limit(const struct kh_disk *disk, const char *id, uint64_t bytes,

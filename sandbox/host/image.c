@@ -12,13 +12,6 @@
 #define LIST_MAX 8192u
 #define HEAD     "kernelhost-image 1"
 
-static bool
-is_id(const char *text)
-{
-    return strlen(text) == KH_ID_TEXT - 1 &&
-           strspn(text, "0123456789abcdef") == KH_ID_TEXT - 1;
-}
-
 int
 kh_image_hold(const struct kh_store *store, struct kh_error *err)
 {
@@ -51,7 +44,7 @@ kh_image_find(const struct kh_store *store, const char *name, char ret_id[KH_ID_
     if (r < 0)
         return r;
     text[strcspn(text, "\n")] = '\0';
-    if (!is_id(text))
+    if (!kh_id_text_valid(text))
         return kh_fail(err, EBADMSG, "the file of image '%s' holds no image id", name);
     memcpy(ret_id, text, KH_ID_TEXT);
     return 0;
@@ -63,7 +56,7 @@ open_layer(const struct kh_store *store, const char *line, struct kh_plan *plan,
 {
     const char *layer = line + strlen("layer ");
 
-    if (strncmp(line, "layer ", strlen("layer ")) != 0 || !is_id(layer))
+    if (strncmp(line, "layer ", strlen("layer ")) != 0 || !kh_id_text_valid(layer))
         return kh_fail(err, EBADMSG, "a line of the image is not 'layer ID'");
     if (plan->layers == KH_LAYERS_MAX)
         return kh_fail(err, E2BIG, "the image has more than %d layers", KH_LAYERS_MAX);

@@ -45,13 +45,6 @@ kh_record_encode(const struct kh_record *record, void *out, size_t size)
     return KH_RECORD_SIZE;
 }
 
-static bool
-is_hex(const char *text)
-{
-    return memchr(text, 0, KH_ID_TEXT) &&
-           strspn(text, "0123456789abcdef") == KH_ID_TEXT - 1;
-}
-
 int
 kh_record_decode(const void *data, size_t size, struct kh_record *ret_record,
                  struct kh_error *err)
@@ -61,7 +54,8 @@ kh_record_decode(const void *data, size_t size, struct kh_record *ret_record,
 
     if (result < 0)
         return result;
-    if (!kh_name_valid(r.name) || !kh_image_name_valid(r.image) || !is_hex(r.image_id))
+    if (!kh_name_valid(r.name) || !kh_image_name_valid(r.image) ||
+        !kh_id_text_valid(r.image_id))
         return kh_fail(err, EBADMSG, "record has an impossible name");
     if (r.state != KH_SANDBOX_RUNNING && r.state != KH_SANDBOX_HIBERNATED &&
         r.state != KH_SANDBOX_STOPPED)

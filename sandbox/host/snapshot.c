@@ -24,17 +24,6 @@
 
 /* ---- the sandbox stands still ---- */
 
-static struct kh_box *
-find_box(struct kh_host *host, const char *id)
-{
-    size_t i;
-
-    for (i = 0; i < host->boxes.count; i++)
-        if (!strcmp(host->boxes.at[i]->id, id))
-            return host->boxes.at[i];
-    return NULL;
-}
-
 /* Should kernelhostd end meanwhile, the next one lets it go on (snapshot_load.c). Who
  * is asleep anyway is left so. */
 static int
@@ -70,7 +59,7 @@ static void
 let_go(const struct kh_snapshot *snapshot)
 {
     struct kh_host *host = snapshot->host;
-    struct kh_box *box = find_box(host, snapshot->box);
+    struct kh_box *box = kh_boxes_find_id(&host->boxes, snapshot->box);
     AUTO_FREE char *path =
         kh_xasprintf("%s/" KH_SNAPSHOT_FROZE "%s", snapshot->id, snapshot->box);
     struct kh_error err = {0};
@@ -106,7 +95,7 @@ write_record(const struct kh_snapshot *snapshot, struct kh_error *err)
     return kh_fd_replace_file(dir, "record", data, sizeof(data), 0600, err);
 }
 
-/* Its directory goes by the trash, since there may be much in it one day; its disk
+/* Its directory goes by the trash when there is memory in it, which is much; its disk
  * takes no time. What fails is tried again at the next start. */
 static void
 discard(const struct kh_snapshot *snapshot)
@@ -117,9 +106,11 @@ discard(const struct kh_snapshot *snapshot)
 
     if (store->disk && kh_disk_drop(store->disk, snapshot->id, &err) < 0)
         kh_log(KH_LOG_WARN, "%s", err.text);
+    if (unlinkat(store->snapshots, snapshot->id, AT_REMOVEDIR) == 0 || errno == ENOENT)
+        return;
     if (renameat(store->snapshots, snapshot->id, store->trash, snapshot->id) == 0)
         r = kh_trash_delete(store, snapshot->id, NULL, NULL, NULL, &err);
-    else if (errno != ENOENT)
+    else
         r = kh_fail_errno(&err, "cannot move snapshot '%s' to the trash", snapshot->id);
     if (r < 0)
         kh_log(KH_LOG_WARN, "%s", err.text);
@@ -247,7 +238,7 @@ explain(int status, struct kh_error *err)
 static int
 copy_memory(struct kh_snapshot *snapshot, struct kh_error *err)
 {
-    const struct kh_box *box = find_box(snapshot->host, snapshot->box);
+    const struct kh_box *box = kh_boxes_find_id(&snapshot->host->boxes, snapshot->box);
     AUTO_FD int dir = open_dir(snapshot, err);
     AUTO_FD int memory = -1;
     int r;
@@ -277,7 +268,7 @@ conclude(struct kh_snapshot *snapshot, int status, struct kh_error *err)
     if (r == 0 && snapshot->record.flags & KH_SNAPSHOT_MEMORY)
         r = copy_memory(snapshot, err);
     if (r == 0)
-        r = kh_disk_held(disk, snapshot->id, &snapshot->record.held, err);
+        r = kh_disk_used(disk, snapshot->id, &snapshot->record.held, err);
     if (r == 0 && !(snapshot->record.flags & KH_SNAPSHOT_TEMPORARY))
         r = write_record(snapshot, err);
     return r;
@@ -400,20 +391,34 @@ kh_snapshot_take(struct kh_box *box, const struct kh_snapshot_record *wish,
     return r;
 }
 
-int
-kh_snapshot_remove(struct kh_snapshot *snapshot, struct kh_error *err)
+/* A temporary one has none. */
+static int
+remove_record(const struct kh_snapshot *snapshot, struct kh_error *err)
 {
-    struct kh_host *host = snapshot->host;
     AUTO_FD int dir = -1;
 
-    if (snapshot->taking)
-        return kh_fail(err, EBUSY, "snapshot '%s' is being taken (hint: try again)",
-                       snapshot->record.name);
+    if (snapshot->record.flags & KH_SNAPSHOT_TEMPORARY)
+        return 0;
     dir = open_dir(snapshot, err);
     if (dir < 0)
         return dir;
     if ((unlinkat(dir, "record", 0) < 0 && errno != ENOENT) || fsync(dir) < 0)
         return kh_fail_errno(err, "cannot remove snapshot '%s'", snapshot->record.name);
+    return 0;
+}
+
+int
+kh_snapshot_remove(struct kh_snapshot *snapshot, struct kh_error *err)
+{
+    struct kh_host *host = snapshot->host;
+    int r;
+
+    if (snapshot->taking)
+        return kh_fail(err, EBUSY, "snapshot '%s' is being taken (hint: try again)",
+                       snapshot->record.name);
+    r = remove_record(snapshot, err);
+    if (r < 0)
+        return r;
     (void)kh_fault("snapshot-removed", NULL);
     discard(snapshot);
     kh_log(KH_LOG_INFO, "snapshot removed name=%s", snapshot->record.name);

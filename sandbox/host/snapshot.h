@@ -109,4 +109,9 @@ int kh_snapshot_decode(const void *data, size_t size,
                        struct kh_snapshot_record *ret_record, struct kh_error *err);
 #define KH_SNAPSHOT_RECORD_SIZE 512
 
+/* The record in DIRECTORY of the open SNAPSHOTS; -EBADMSG when ID (may be NULL) is not
+ * its own. */
+int kh_snapshot_read(int snapshots, const char *directory, const char *id,
+                     struct kh_snapshot_record *ret_record, struct kh_error *err);
+
 #endif

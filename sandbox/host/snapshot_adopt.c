@@ -16,29 +16,16 @@ static int
 read_record(const struct kh_store *store, const char *id,
             struct kh_snapshot_record *ret_record, struct kh_error *err)
 {
-    AUTO_FREE char *path = kh_xasprintf(KH_SNAPSHOT_IMPORT "%s/record", id);
-    AUTO_FREE char *data = NULL;
-    struct kh_snapshot_record record = {.expires = 0};
-    char own[KH_ID_TEXT];
-    size_t size = 0;
+    AUTO_FREE char *directory = kh_xasprintf(KH_SNAPSHOT_IMPORT "%s", id);
     int r;
 
-    if (strspn(id, "0123456789abcdef") != KH_ID_TEXT - 1)
+    if (!kh_id_text_valid(id))
         return kh_fail(err, EINVAL, "that is no id of an import");
-    r = kh_fd_read_file(store->snapshots, path, KH_SNAPSHOT_RECORD_SIZE, &data, &size,
-                        NULL);
-    if (r < 0)
-        return kh_fail(err, -r,
-                       "there is nothing to import (hint: kernelhost snapshot "
-                       "import)");
-    r = kh_snapshot_decode(data, size, &record, err);
-    if (r < 0)
-        return r;
-    kh_id_text(record.id, own);
-    if (strcmp(own, id) != 0)
-        return kh_fail(err, EBADMSG, "that import is another one");
-    *ret_record = record;
-    return 0;
+    r = kh_snapshot_read(store->snapshots, directory, id, ret_record, err);
+    return r == -ENOENT ? kh_fail(err, ENOENT,
+                                  "there is nothing to import (hint: kernelhost "
+                                  "snapshot import)")
+                        : r;
 }
 
 /* What an archive says of limits and flags is nobody's here. */
@@ -56,7 +43,7 @@ take_over(const struct kh_host *host, const char *id, struct kh_snapshot_record 
         return kh_fail_errno(err, "there is no image '%s' any more", record->image);
     r = host->store.disk ? kh_disk_keep(host->store.disk, id, err)
                          : kh_fail(err, ENOTSUP, "this host has no disk");
-    return r < 0 ? r : kh_disk_held(host->store.disk, id, &record->held, err);
+    return r < 0 ? r : kh_disk_used(host->store.disk, id, &record->held, err);
 }
 
 /* The record is written where it is, and then both get the name that counts. */

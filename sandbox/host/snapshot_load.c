@@ -35,19 +35,15 @@ set_aside(struct kh_store *store, const char *id, const struct kh_error *why)
 static void
 thaw(struct kh_host *host, const char *id)
 {
+    struct kh_box *box = kh_boxes_find_id(&host->boxes, id);
     struct kh_error err = {0};
-    size_t i;
 
-    for (i = 0; i < host->boxes.count; i++) {
-        struct kh_box *box = host->boxes.at[i];
-
-        if (strcmp(box->id, id) != 0 || box->phase != KH_BOX_RUNNING)
-            continue;
-        box->frozen = false;
-        if (kh_cgroup_freeze(host->groups, id, false, &err) < 0)
-            kh_log(KH_LOG_ERROR, "cannot thaw name=%s: %s", box->record.name, err.text);
-        kh_metering_settle(host, box);
-    }
+    if (!box || box->phase != KH_BOX_RUNNING)
+        return;
+    box->frozen = false;
+    if (kh_cgroup_freeze(host->groups, id, false, &err) < 0)
+        kh_log(KH_LOG_ERROR, "cannot thaw name=%s: %s", box->record.name, err.text);
+    kh_metering_settle(host, box);
 }
 
 /* The sandbox that stood still for snapshot ID. */
@@ -81,27 +77,6 @@ drop(struct kh_store *store, const char *id)
                strerror(errno));
 }
 
-static int
-read_record(struct kh_store *store, const char *id, struct kh_snapshot_record *ret,
-            struct kh_error *err)
-{
-    AUTO_FREE char *path = kh_xasprintf("%s/record", id);
-    AUTO_FREE char *data = NULL;
-    char own[KH_ID_TEXT];
-    size_t size = 0;
-    int r = kh_fd_read_file(store->snapshots, path, KH_SNAPSHOT_RECORD_SIZE, &data,
-                            &size, err);
-
-    if (r == 0)
-        r = kh_snapshot_decode(data, size, ret, err);
-    if (r < 0)
-        return r;
-    kh_id_text(ret->id, own);
-    return strcmp(own, id) == 0
-               ? 0
-               : kh_fail(err, EBADMSG, "record belongs to another snapshot, '%s'", own);
-}
-
 /* Its kit is needed for as long as it is there. */
 static void
 add(struct kh_host *host, const struct kh_snapshot_record *record)
@@ -129,7 +104,7 @@ load_one(struct kh_host *host, const char *id)
 {
     struct kh_snapshot_record record = {.expires = 0};
     struct kh_error err = {0};
-    int r = read_record(&host->store, id, &record, &err);
+    int r = kh_snapshot_read(host->store.snapshots, id, id, &record, &err);
 
     thaw_for(host, id);
     if (r == -ENOENT ||
@@ -178,8 +153,7 @@ kh_snapshot_load(struct kh_host *host, struct kh_error *err)
     if (!dir)
         r = kh_fail_errno(err, "cannot list the snapshots");
     while (r == 0 && (entry = readdir(dir)))
-        if (strspn(entry->d_name, "0123456789abcdef") == KH_ID_TEXT - 1 &&
-            strlen(entry->d_name) == KH_ID_TEXT - 1)
+        if (kh_id_text_valid(entry->d_name))
             load_one(host, entry->d_name);
         else if (!strncmp(entry->d_name, KH_SNAPSHOT_IMPORT,
                           strlen(KH_SNAPSHOT_IMPORT)))

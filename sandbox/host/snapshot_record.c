@@ -1,7 +1,9 @@
-/* The bytes of a snapshot's record (fields.h). */
+/* The bytes of a snapshot's record (fields.h), and the file they are in. */
 #include <errno.h>
 #include <string.h>
 
+#include "base/fd.h"
+#include "base/mem.h"
 #include "sandbox/host/fields.h"
 #include "sandbox/host/snapshot.h"
 
@@ -45,13 +47,6 @@ kh_snapshot_encode(const struct kh_snapshot_record *record, void *out, size_t si
     return KH_SNAPSHOT_RECORD_SIZE;
 }
 
-static bool
-is_hex(const char *text)
-{
-    return memchr(text, 0, KH_ID_TEXT) &&
-           strspn(text, "0123456789abcdef") == KH_ID_TEXT - 1;
-}
-
 int
 kh_snapshot_decode(const void *data, size_t size, struct kh_snapshot_record *ret_record,
                    struct kh_error *err)
@@ -62,12 +57,35 @@ kh_snapshot_decode(const void *data, size_t size, struct kh_snapshot_record *ret
     if (result < 0)
         return result;
     if (!kh_name_valid(r.name) || !kh_name_valid(r.sandbox) ||
-        !kh_image_name_valid(r.image) || !is_hex(r.image_id))
+        !kh_image_name_valid(r.image) || !kh_id_text_valid(r.image_id))
         return kh_fail(err, EBADMSG, "snapshot record has an impossible name");
     /* A temporary one has no record. */
     if (r.flags & ~KH_SNAPSHOT_MEMORY)
         return kh_fail(err, EBADMSG, "snapshot record has the impossible flags %u",
                        r.flags);
     *ret_record = r;
+    return 0;
+}
+
+int
+kh_snapshot_read(int snapshots, const char *directory, const char *id,
+                 struct kh_snapshot_record *ret_record, struct kh_error *err)
+{
+    AUTO_FREE char *path = kh_xasprintf("%s/record", directory);
+    AUTO_FREE char *data = NULL;
+    struct kh_snapshot_record record = {.expires = 0};
+    char own[KH_ID_TEXT];
+    size_t size = 0;
+    int r =
+        kh_fd_read_file(snapshots, path, KH_SNAPSHOT_RECORD_SIZE, &data, &size, err);
+
+    if (r == 0)
+        r = kh_snapshot_decode(data, size, &record, err);
+    if (r < 0)
+        return r;
+    kh_id_text(record.id, own);
+    if (id && strcmp(own, id) != 0)
+        return kh_fail(err, EBADMSG, "record belongs to another snapshot, '%s'", own);
+    *ret_record = record;
     return 0;
 }

@@ -20,6 +20,13 @@ kh_id_text(const uint8_t id[KH_ID_SIZE], char out[KH_ID_TEXT])
         snprintf(out + 2 * i, 3, "%02x", id[i]);
 }
 
+bool
+kh_id_text_valid(const char *text)
+{
+    return strnlen(text, KH_ID_TEXT) == KH_ID_TEXT - 1 &&
+           strspn(text, "0123456789abcdef") == KH_ID_TEXT - 1;
+}
+
 static int
 open_dir(int parent, const char *name, mode_t mode, struct kh_error *err)
 {
@@ -344,8 +351,7 @@ kh_store_load(struct kh_store *store, void (*each)(void *arg, const struct kh_re
     if (!dir)
         return kh_fail_errno(err, "cannot list the sandboxes");
     while ((entry = readdir(dir)))
-        if (strspn(entry->d_name, "0123456789abcdef") == KH_ID_TEXT - 1 &&
-            strlen(entry->d_name) == KH_ID_TEXT - 1)
+        if (kh_id_text_valid(entry->d_name))
             load_one(store, entry->d_name, each, on_problem, arg);
     closedir(dir);
     return 0;

@@ -22,6 +22,7 @@
 #ifndef KH_HOST_STORE_H
 #define KH_HOST_STORE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/clean.h"
@@ -63,6 +64,10 @@ void kh_store_close(struct kh_store *store);
 
 /* Id as 32 lower-case hex digits. */
 void kh_id_text(const uint8_t id[KH_ID_SIZE], char out[KH_ID_TEXT]);
+
+/* Whether TEXT is that and nothing else; of an array of KH_ID_TEXT that has no end it
+ * reads no more than is there. */
+bool kh_id_text_valid(const char *text);
 
 /* Makes the sandbox's directory with an empty upper, which gets /etc/hostname and
  * /etc/hosts. Without a record it is no sandbox yet, and trash for the next start. */

@@ -35,12 +35,21 @@ kh_store_hosts(const char *name)
                         name);
 }
 
+/* ETC is the upper's, and has neither file. */
+static int
+put_names(int etc, const char *name, struct kh_error *err)
+{
+    AUTO_FREE char *host = kh_store_hostname(name);
+    AUTO_FREE char *hosts = kh_store_hosts(name);
+    int r = put_text(etc, "hostname", host, err);
+
+    return r < 0 ? r : put_text(etc, "hosts", hosts, err);
+}
+
 /* The upper is new and nobody has been inside: its paths are our own. */
 static int
 fill_box(int box, const char *name, struct kh_error *err)
 {
-    AUTO_FREE char *host = kh_store_hostname(name);
-    AUTO_FREE char *hosts = kh_store_hosts(name);
     AUTO_FD int etc = -1;
 
     if (mkdirat(box, "upper", 0755) < 0 || mkdirat(box, "work", 0700) < 0 ||
@@ -49,9 +58,7 @@ fill_box(int box, const char *name, struct kh_error *err)
     etc = openat(box, "upper/etc", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
     if (etc < 0)
         return kh_fail_errno(err, "cannot open the sandbox's disk");
-    if (put_text(etc, "hostname", host, err) < 0)
-        return -err->code;
-    return put_text(etc, "hosts", hosts, err);
+    return put_names(etc, name, err);
 }
 
 int
@@ -82,8 +89,6 @@ kh_store_prepare(struct kh_store *store, const uint8_t id[KH_ID_SIZE], const cha
 static int
 rename_box(int disk, const char *name, struct kh_error *err)
 {
-    AUTO_FREE char *host = kh_store_hostname(name);
-    AUTO_FREE char *hosts = kh_store_hosts(name);
     AUTO_FD int etc = kh_sys_open_in(disk, "upper/etc", O_RDONLY | O_DIRECTORY);
 
     if (etc < 0)
@@ -91,9 +96,7 @@ rename_box(int disk, const char *name, struct kh_error *err)
     if ((unlinkat(etc, "hostname", 0) < 0 && errno != ENOENT) ||
         (unlinkat(etc, "hosts", 0) < 0 && errno != ENOENT))
         return kh_fail_errno(err, "cannot name the host in '/etc' of the snapshot");
-    if (put_text(etc, "hostname", host, err) < 0)
-        return -err->code;
-    return put_text(etc, "hosts", hosts, err);
+    return put_names(etc, name, err);
 }
 
 int

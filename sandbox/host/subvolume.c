@@ -73,32 +73,6 @@ kh_subvolume_keep(int dir, struct kh_error *err)
 }
 
 int
-kh_subvolume_held(int dir, uint64_t *ret_bytes, struct kh_error *err)
-{
-    struct btrfs_ioctl_search_args args = {.key = {.tree_id = BTRFS_QUOTA_TREE_OBJECTID,
-                                                   .min_type = BTRFS_QGROUP_INFO_KEY,
-                                                   .max_type = BTRFS_QGROUP_INFO_KEY,
-                                                   .max_transid = UINT64_MAX,
-                                                   .nr_items = 1}};
-    struct btrfs_ioctl_search_header head;
-    struct btrfs_qgroup_info_item info;
-    uint64_t number = 0;
-    int r = kh_subvolume_number(dir, &number, err);
-
-    if (r < 0)
-        return r;
-    args.key.min_offset = args.key.max_offset = number;
-    if (ioctl(dir, BTRFS_IOC_TREE_SEARCH, &args) < 0)
-        return kh_fail_errno(err, "cannot read the account of a disk");
-    memcpy(&head, args.buf, sizeof(head));
-    if (args.key.nr_items != 1 || head.len < sizeof(info))
-        return kh_fail(err, ENOENT, "a disk has no account");
-    memcpy(&info, args.buf + sizeof(head), sizeof(info));
-    *ret_bytes = le64toh(info.rfer);
-    return 0;
-}
-
-int
 kh_subvolume_limit(int dir, uint64_t bytes, struct kh_error *err)
 {
     struct btrfs_ioctl_qgroup_limit_args args = {0};

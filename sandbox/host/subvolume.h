@@ -20,22 +20,20 @@ int kh_subvolume_make(int parent, const char *name, uint64_t bytes,
 
 /* Makes NAME in PARENT: what the open subvolume SOURCE holds now, data that is not
  * written yet included, sharing all of it. It takes no longer than writing that and a
- * commit, however much it is. Not limited. */
+ * commit, however much it is. One that can be written to has no limit; a READONLY one
+ * has that of SOURCE, which limits nothing. */
 int kh_subvolume_snapshot(int parent, int source, const char *name, bool readonly,
                           struct kh_error *err);
 
 /* The open subvolume DIR is read-only from now on. */
 int kh_subvolume_keep(int dir, struct kh_error *err);
 
-/* The bytes that the open subvolume DIR refers to, shared ones too, as of the last
- * commit. */
-int kh_subvolume_held(int dir, uint64_t *ret_bytes, struct kh_error *err);
-
 /* Sets the limit of the open subvolume DIR to BYTES (0: none). */
 int kh_subvolume_limit(int dir, uint64_t bytes, struct kh_error *err);
 
-/* How many bytes the open subvolume DIR holds, as its limit counts them. What was
- * written since the filesystem's last commit (30 s at most) is not in it yet. */
+/* How many bytes the open subvolume DIR holds, shared ones too, as its limit counts
+ * them. What was written since the filesystem's last commit (30 s at most) is not in it
+ * yet. */
 int kh_subvolume_used(int dir, uint64_t *ret_bytes, struct kh_error *err);
 
 /* The number by which the open subvolume DIR is accounted. */

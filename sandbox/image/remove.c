@@ -97,17 +97,11 @@ read_box(int boxes, const char *id, struct needs *needs, struct kh_error *err)
 static int
 read_snapshot(int snapshots, const char *id, struct needs *needs, struct kh_error *err)
 {
-    AUTO_FREE char *path = kh_xasprintf("%s/record", id);
-    AUTO_FREE char *data = NULL;
     struct kh_snapshot_record record;
-    size_t size;
-    int r =
-        kh_fd_read_file(snapshots, path, KH_SNAPSHOT_RECORD_SIZE, &data, &size, err);
+    int r = kh_snapshot_read(snapshots, id, NULL, &record, err);
 
     if (r == -ENOENT || r == -ENOTDIR)
         return 0;
-    if (r == 0)
-        r = kh_snapshot_decode(data, size, &record, err);
     if (r < 0)
         return kh_fail(err, EBADMSG,
                        "the record of snapshot '%s' cannot be read, so nobody knows "

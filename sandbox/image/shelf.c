@@ -19,13 +19,6 @@
 #define LIST_MAX 8192u
 #define BUILD    ".build-"
 
-static bool
-is_id(const char *text)
-{
-    return strlen(text) == KH_ID_TEXT - 1 &&
-           strspn(text, "0123456789abcdef") == KH_ID_TEXT - 1;
-}
-
 static int
 open_dir(int parent, const char *name, mode_t mode, bool make, struct kh_error *err)
 {
@@ -230,7 +223,7 @@ kh_shelf_find(const struct kh_shelf *shelf, const char *name, char ret_id[KH_ID_
     if (r < 0)
         return r;
     text[strcspn(text, "\n")] = '\0';
-    if (!is_id(text))
+    if (!kh_id_text_valid(text))
         return kh_fail(err, EBADMSG, "the file of image '%s' holds no image id", name);
     memcpy(ret_id, text, KH_ID_TEXT);
     return 0;
@@ -251,7 +244,7 @@ kh_shelf_read(const struct kh_shelf *shelf, const char *id,
     if (!line || strcmp(line, HEAD) != 0)
         return kh_fail(err, EBADMSG, "image '%s' does not begin with '" HEAD "'", id);
     while ((line = strtok_r(NULL, "\n", &save))) {
-        if (strncmp(line, "layer ", 6) != 0 || !is_id(line + 6) ||
+        if (strncmp(line, "layer ", 6) != 0 || !kh_id_text_valid(line + 6) ||
             image.layers == KH_VIEW_LAYERS)
             return kh_fail(err, EBADMSG, "image '%s' has a line that is not 'layer ID'",
                            id);
@@ -268,7 +261,7 @@ is_listed(const char *name, bool ids)
     char padded[256 + KH_IMAGE_NAME_SIZE] = "";
 
     snprintf(padded, sizeof(padded), "%s", name);
-    return ids ? is_id(name) : kh_image_name_valid(padded);
+    return ids ? kh_id_text_valid(name) : kh_image_name_valid(padded);
 }
 
 int

@@ -158,6 +158,28 @@ test_load(void)
 }
 
 static void
+test_ids(void)
+{
+    struct kh_snapshot *snapshot = NULL;
+    char text[KH_ID_TEXT];
+
+    memset(text, 'a', sizeof(text));
+    ok(!kh_id_text_valid(text), "an id without an end is none");
+    text[KH_ID_TEXT - 1] = '\0';
+    ok(kh_id_text_valid(text), "with one it is");
+    text[KH_ID_TEXT - 2] = '\0';
+    ok(!kh_id_text_valid(text), "not a digit shorter");
+    text[0] = 'A';
+    ok(!kh_id_text_valid(text) && !kh_id_text_valid(""), "nor what is none");
+    is_int(kh_snapshot_adopt(&host, ID(1) "0", 0, &snapshot, NULL), -EINVAL,
+           "nothing longer is taken over");
+    is_int(kh_snapshot_adopt(&host, ID(1) "/x", 0, &snapshot, NULL), -EINVAL,
+           "nor a path");
+    is_int(kh_snapshot_adopt(&host, ID(1), 0, &snapshot, NULL), -ENOENT,
+           "an id is looked for");
+}
+
+static void
 test_table(void)
 {
     struct kh_snapshots *all = &host.snapshots;
@@ -194,6 +216,7 @@ main(void)
             err.text))
         return done();
     test_load();
+    test_ids();
     test_table();
     kh_store_close(&host.store);
     snprintf(command, sizeof(command), "rm -rf %s", path);
