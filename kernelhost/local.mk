@@ -26,7 +26,8 @@ libcli_a_SOURCES = \
 	kernelhost/cli/session.h kernelhost/cli/show.c kernelhost/cli/idle.c kernelhost/cli/size.c \
 	kernelhost/cli/size.h kernelhost/cli/snapshot.c kernelhost/cli/snapshot_archive.c kernelhost/cli/table.c \
 	kernelhost/cli/table.h \
-	kernelhost/cli/text.c kernelhost/cli/text.h kernelhost/cli/usage.c
+	kernelhost/cli/text.c kernelhost/cli/text.h kernelhost/cli/tool.c \
+	kernelhost/cli/tool.h kernelhost/cli/usage.c
 nodist_libcli_a_SOURCES = kernelhost/cli/logo.c
 libcli_a_CFLAGS = $(AM_CFLAGS) $(CURL_CFLAGS) $(JANSSON_CFLAGS)
 kernelhost_cli_kernelhost_SOURCES = kernelhost/cli/main.c

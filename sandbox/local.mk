@@ -130,6 +130,7 @@ libarchives_a_SOURCES = \
 libarchives_a_CFLAGS = $(AM_CFLAGS) $(CRYPTO_CFLAGS) $(SECCOMP_CFLAGS)
 pkglibexec_PROGRAMS += kernelhost-snapshot
 kernelhost_snapshot_SOURCES = sandbox/archive/main.c
+kernelhost_snapshot_CFLAGS = $(AM_CFLAGS) $(CRYPTO_CFLAGS)
 kernelhost_snapshot_LDADD = libarchives.a libimage.a libhost.a liblink.a libbase.a \
 	$(CRYPTO_LIBS) $(SECCOMP_LIBS)
 

@@ -351,6 +351,7 @@ EXTRA_DIST += tests/data/notebooks tests/system/api.py tests/system/notebooks.py
 	tests/system/attacks.py tests/system/neighbours_load.py \
 	tests/system/test_neighbours.py tests/system/test_disk.py \
 	tests/system/envelopes.py tests/system/test_snapshot_archive.py \
+	tests/system/test_snapshot_tool.py \
 	tests/system/snapshots.py tests/system/tree.py tests/system/test_fork.py \
 	tests/system/test_snapshot.py tests/system/test_snapshot_kill.py \
 	tests/system/test_snapshot_names.py \

@@ -86,15 +86,25 @@ kh_http_set_text(json_t *object, const char *member, const char *what, const cha
 }
 
 int
-kh_http_path(const char *name, const char *rest, char **ret_path, struct kh_error *err)
+kh_http_check_name(const char *what, const char *name, struct kh_error *err)
 {
     char fixed[KH_NAME_SIZE] = {0};
 
     if (strlen(name) < sizeof(fixed))
         memcpy(fixed, name, strlen(name));
-    if (!kh_name_valid(fixed))
-        return kh_fail(err, EINVAL, "'%.80s' is no sandbox name (hint: %s)", name,
-                       KH_NAME_RULE);
+    return kh_name_valid(fixed)
+               ? 0
+               : kh_fail(err, EINVAL, "'%.80s' is no %s name (hint: %s)", name, what,
+                         KH_NAME_RULE);
+}
+
+int
+kh_http_path(const char *name, const char *rest, char **ret_path, struct kh_error *err)
+{
+    int r = kh_http_check_name("sandbox", name, err);
+
+    if (r < 0)
+        return r;
     *ret_path = rest ? kh_xasprintf("/v1/sandboxes/%s/%s", name, rest)
                      : kh_xasprintf("/v1/sandboxes/%s", name);
     return 0;

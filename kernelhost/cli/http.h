@@ -63,6 +63,9 @@ int kh_http_stream(struct kh_http *http, const char *path, json_t *body,
  * answer has none of that name. Valid during the callback. */
 const char *kh_http_header(struct kh_http *http, const char *name);
 
+/* -EINVAL when NAME is no name of a WHAT ("sandbox", "snapshot"). */
+int kh_http_check_name(const char *what, const char *name, struct kh_error *err);
+
 /* "/v1/sandboxes/NAME" and then REST, if not NULL, behind a slash. -EINVAL
  * when NAME is no sandbox name. */
 int kh_http_path(const char *name, const char *rest, char **ret_path,

@@ -1,15 +1,7 @@
 /* image: what changes and shows the image store. kernelhost-image does it, on the state
  * directory itself: neither a host nor the gateway is needed, or trusted with it. */
-#include "kernelhost/cli/cli.h"
-
-#include <errno.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
 #include "base/clean.h"
-#include "base/mem.h"
-#include "kernelhost/cli/size.h"
+#include "kernelhost/cli/tool.h"
 
 #define ENTRIES_MAX 100000000u
 #define TIMEOUT_MAX (7u * 24 * 3600)
@@ -29,70 +21,30 @@ const struct kh_option kh_options_image_build[] = {
     {0},
 };
 
-/* What kernelhost-image gets: --NAME=VALUE as we checked it, then the words. */
-struct words {
-    char **word;
-    size_t count;
-};
-
-static void
-add_value(struct words *words, const char *name, const char *value)
-{
-    if (value)
-        words->word[words->count++] = kh_xasprintf("--%s=%s", name, value);
-}
-
-/* A number of bytes, entries or seconds: checked here, for the hint in the error. */
-static int
-add_number(struct words *words, const struct kh_args *args, const char *name,
-           uint64_t most, struct kh_error *err)
-{
-    const char *text = kh_args_get(args, name);
-    uint64_t value;
-    int r;
-
-    if (!text)
-        return 0;
-    r = most ? kh_count_parse(name, text, 1, most, &value, err)
-             : kh_size_parse(text, &value, err);
-    if (r == 0)
-        words->word[words->count++] =
-            kh_xasprintf("--%s=%llu", name, (unsigned long long)value);
-    return r;
-}
-
-/* It takes our place: its exit status, and the terminal's signals, are ours. */
 static int
 become(const struct kh_cli *cli, const char *command, const struct kh_args *args,
        struct kh_error *err)
 {
-    static const char tool[] = KH_LIBEXECDIR "/kernelhost-image";
-    struct words words = {.word = kh_xcalloc(args->words + 16, sizeof(char *))};
+    static const char *const values[] = {"ref", "from", "packages", "requirements"};
+    struct kh_tool tool;
     size_t i;
     int r;
 
-    words.word[words.count++] = (char *)tool;
-    add_value(&words, "state", cli->state);
-    add_value(&words, "json", cli->json ? "1" : NULL);
-    add_value(&words, "ref", kh_args_get(args, "ref"));
-    add_value(&words, "from", kh_args_get(args, "from"));
-    add_value(&words, "packages", kh_args_get(args, "packages"));
-    add_value(&words, "requirements", kh_args_get(args, "requirements"));
-    r = add_number(&words, args, "max-size", 0, err);
+    kh_tool_init(&tool, KH_LIBEXECDIR "/kernelhost-image", cli);
+    kh_tool_value(&tool, "json", cli->json ? "1" : NULL);
+    for (i = 0; i < KH_COUNT(values); i++)
+        kh_tool_value(&tool, values[i], kh_args_get(args, values[i]));
+    r = kh_tool_size(&tool, args, "max-size", err);
     if (r == 0)
-        r = add_number(&words, args, "max-entries", ENTRIES_MAX, err);
+        r = kh_tool_number(&tool, args, "max-entries", ENTRIES_MAX, err);
     if (r == 0)
-        r = add_number(&words, args, "timeout", TIMEOUT_MAX, err);
-    words.word[words.count++] = (char *)command;
+        r = kh_tool_number(&tool, args, "timeout", TIMEOUT_MAX, err);
+    kh_tool_word(&tool, command);
     for (i = 0; i < args->words; i++)
-        words.word[words.count++] = (char *)args->word[i];
-    if (r == 0) {
-        execv(tool, words.word);
-        r = errno == ENOENT
-                ? kh_fail(err, EIO, "cannot find '%s' (hint: make install)", tool)
-                : kh_fail_errno(err, "cannot run '%s'", tool);
-    }
-    free(words.word); /* the rest goes with the process */
+        kh_tool_word(&tool, args->word[i]);
+    if (r == 0)
+        r = kh_tool_become(&tool, err);
+    kh_tool_release(&tool);
     return r;
 }
 

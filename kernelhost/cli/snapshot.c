@@ -25,22 +25,9 @@ const struct kh_option kh_options_snapshot_ls[] = {
 };
 
 static int
-check_name(const char *name, struct kh_error *err)
-{
-    char fixed[KH_NAME_SIZE] = {0};
-
-    if (strlen(name) < sizeof(fixed))
-        memcpy(fixed, name, strlen(name));
-    return kh_name_valid(fixed)
-               ? 0
-               : kh_fail(err, EINVAL, "'%.80s' is no snapshot name (hint: %s)", name,
-                         KH_NAME_RULE);
-}
-
-static int
 path_of(const char *name, char **ret_path, struct kh_error *err)
 {
-    int r = check_name(name, err);
+    int r = kh_http_check_name("snapshot", name, err);
 
     if (r == 0)
         *ret_path = kh_xasprintf("/v1/snapshots/%s", name);
@@ -68,7 +55,7 @@ kh_cmd_snapshot(struct kh_cli *cli, const struct kh_args *args, struct kh_error 
     int r = kh_http_path(args->word[0], "snapshots", &path, err);
 
     if (r == 0 && args->words > 1) {
-        r = check_name(args->word[1], err);
+        r = kh_http_check_name("snapshot", args->word[1], err);
         json_object_set_new(body, "name", json_string(args->word[1]));
     }
     if (kh_args_has(args, "memory"))
@@ -165,30 +152,42 @@ add(struct kh_table *table, const char *label, const char *value)
     kh_table_add(table, value);
 }
 
+/* One from an archive has none of its own. */
+static const char *
+limit_of(const json_t *limits, const char *member, char out[static KH_SIZE_TEXT])
+{
+    const json_t *value = json_object_get(limits, member);
+
+    if (!json_is_number(value))
+        return "default";
+    if (!strcmp(member, "cpus"))
+        snprintf(out, KH_SIZE_TEXT, "%g", json_number_value(value));
+    else if (!strcmp(member, "pids"))
+        snprintf(out, KH_SIZE_TEXT, "%lld", (long long)json_integer_value(value));
+    else
+        kh_size_text((uint64_t)json_integer_value(value), out);
+    return out;
+}
+
 static void
 print_snapshot(const json_t *snapshot)
 {
     const json_t *limits = json_object_get(snapshot, "limits");
-    char size[KH_SIZE_TEXT], memory[KH_SIZE_TEXT], disk[KH_SIZE_TEXT], number[32];
-    char created[KH_TIME_TEXT], expires[KH_TIME_TEXT];
+    static const char *const names[] = {"memory", "cpus", "pids", "disk"};
+    char size[KH_SIZE_TEXT], created[KH_TIME_TEXT], expires[KH_TIME_TEXT];
     struct kh_table table = {.columns = 2};
+    size_t i;
 
     add(&table, "name", kh_http_text(snapshot, "name"));
     add(&table, "id", kh_http_text(snapshot, "id"));
     add(&table, "sandbox", kh_http_text(snapshot, "sandbox"));
     add(&table, "image", kh_http_text(snapshot, "image"));
     add(&table, "size", size_of(snapshot, "bytes", size));
-    add(&table, "processes", saved_of(snapshot, memory));
+    add(&table, "processes", saved_of(snapshot, size));
     add(&table, "created", kh_print_time(kh_http_text(snapshot, "created"), created));
     add(&table, "expires", kh_print_time(kh_http_text(snapshot, "expires"), expires));
-    add(&table, "memory", size_of(limits, "memory", memory));
-    snprintf(number, sizeof(number), "%g",
-             json_number_value(json_object_get(limits, "cpus")));
-    add(&table, "cpus", number);
-    snprintf(number, sizeof(number), "%lld",
-             (long long)json_integer_value(json_object_get(limits, "pids")));
-    add(&table, "pids", number);
-    add(&table, "disk", size_of(limits, "disk", disk));
+    for (i = 0; i < KH_COUNT(names); i++)
+        add(&table, names[i], limit_of(limits, names[i], size));
     kh_print_table(&table);
     kh_table_release(&table);
 }

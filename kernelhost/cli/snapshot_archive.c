@@ -1,20 +1,15 @@
 /* snapshot export and import: kernelhost-snapshot writes and reads the files, as root,
  * beside the host; what it has unpacked becomes a snapshot when the host is asked. */
-#include "kernelhost/cli/cli.h"
-
 #include <errno.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/clean.h"
 #include "base/fd.h"
-#include "base/mem.h"
 #include "kernelhost/cli/http.h"
 #include "kernelhost/cli/print.h"
 #include "kernelhost/cli/size.h"
 #include "kernelhost/cli/text.h"
+#include "kernelhost/cli/tool.h"
 #include "protocol/jupyter/jsontree.h"
 
 #define TOOL    KH_LIBEXECDIR "/kernelhost-snapshot"
@@ -33,100 +28,33 @@ const struct kh_option kh_options_snapshot_import[] = {
     {0},
 };
 
-/* What kernelhost-snapshot gets: --NAME=VALUE, then the words. */
-struct words {
-    char *word[16];
-    size_t count;
-};
-
 static void
-add(struct words *words, const char *word)
+begin(struct kh_tool *tool, const struct kh_cli *cli, const struct kh_args *args)
 {
-    words->word[words->count++] = kh_xstrdup(word);
-}
-
-static void
-add_value(struct words *words, const char *name, const char *value)
-{
-    if (value)
-        words->word[words->count++] = kh_xasprintf("--%s=%s", name, value);
-}
-
-static void
-words_release(struct words *words)
-{
-    while (words->count)
-        free(words->word[--words->count]);
-}
-
-static int
-add_size(struct words *words, const struct kh_args *args, struct kh_error *err)
-{
-    const char *text = kh_args_get(args, "max-size");
-    AUTO_FREE char *number = NULL;
-    uint64_t bytes;
-
-    if (!text)
-        return 0;
-    if (kh_size_parse(text, &bytes, err) < 0)
-        return kh_fail_in(err, "option '--max-size'");
-    number = kh_xasprintf("%llu", (unsigned long long)bytes);
-    add_value(words, "max-size", number);
-    return 0;
-}
-
-static void
-begin(struct words *words, const struct kh_cli *cli, const struct kh_args *args)
-{
-    add(words, TOOL);
-    add_value(words, "state", cli->state);
-    add_value(words, "key", kh_args_get(args, "key"));
-    add_value(words, "image", kh_args_get(args, "image"));
-}
-
-/* Runs it; standard output goes to OUT (-1: ours). Returns its exit status. */
-static int
-run(const struct words *words, int out, struct kh_error *err)
-{
-    int status = 0;
-    pid_t pid = fork();
-
-    if (pid == 0) {
-        if (out >= 0 && dup2(out, STDOUT_FILENO) < 0)
-            _exit(KH_EXIT_FAILURE);
-        execv(TOOL, words->word);
-        _exit(KH_EXIT_NOT_RUN);
-    }
-    if (pid < 0)
-        return kh_fail_errno(err, "cannot fork");
-    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-        ;
-    if (WIFSIGNALED(status))
-        return KH_EXIT_SIGNAL + WTERMSIG(status);
-    if (WEXITSTATUS(status) == KH_EXIT_NOT_RUN)
-        return kh_fail(err, EIO, "cannot run '%s' (hint: make install)", TOOL);
-    return WEXITSTATUS(status);
+    kh_tool_init(tool, TOOL, cli);
+    kh_tool_value(tool, "key", kh_args_get(args, "key"));
+    kh_tool_value(tool, "image", kh_args_get(args, "image"));
 }
 
 int
 kh_cmd_snapshot_export(struct kh_cli *cli, const struct kh_args *args,
                        struct kh_error *err)
 {
-    struct words words = {.count = 0};
+    struct kh_tool tool;
     int r;
 
-    begin(&words, cli, args);
-    add(&words, "export");
-    add(&words, args->word[0]);
-    add(&words, args->word[1]);
-    r = run(&words, -1, err);
-    words_release(&words);
+    begin(&tool, cli, args);
+    kh_tool_word(&tool, "export");
+    kh_tool_word(&tool, args->word[0]);
+    kh_tool_word(&tool, args->word[1]);
+    r = kh_tool_become(&tool, err);
+    kh_tool_release(&tool);
     return r;
 }
 
 /* Its only line of output is the id. */
 static int
-unpack(const struct words *words, char id[ID_SIZE + 1], struct kh_error *err)
+unpack(struct kh_tool *tool, char id[ID_SIZE + 1], struct kh_error *err)
 {
     int pair[2], r;
 
@@ -134,7 +62,7 @@ unpack(const struct words *words, char id[ID_SIZE + 1], struct kh_error *err)
         return kh_fail_errno(err, "cannot make a pipe");
     (void)kh_fd_cloexec(pair[0], true);
     (void)kh_fd_cloexec(pair[1], true);
-    r = run(words, pair[1], err);
+    r = kh_tool_run(tool, pair[1], err);
     close(pair[1]);
     if (r == 0 && kh_fd_read_full(pair[0], id, ID_SIZE) < 0)
         r = kh_fail(err, EIO, "'%s' did not say what it unpacked", TOOL);
@@ -146,14 +74,13 @@ unpack(const struct words *words, char id[ID_SIZE + 1], struct kh_error *err)
 static void
 discard(const struct kh_cli *cli, const char *id)
 {
-    static const struct kh_args none;
-    struct words words = {.count = 0};
+    struct kh_tool tool;
 
-    begin(&words, cli, &none);
-    add(&words, "discard");
-    add(&words, id);
-    (void)run(&words, -1, NULL);
-    words_release(&words);
+    kh_tool_init(&tool, TOOL, cli);
+    kh_tool_word(&tool, "discard");
+    kh_tool_word(&tool, id);
+    (void)kh_tool_run(&tool, -1, NULL);
+    kh_tool_release(&tool);
 }
 
 static int
@@ -175,22 +102,22 @@ kh_cmd_snapshot_import(struct kh_cli *cli, const struct kh_args *args,
     const char *expires = kh_args_get(args, "expires");
     AUTO_JSON json_t *snapshot = NULL;
     AUTO_FREE char *name = NULL;
-    struct words words = {.count = 0};
+    struct kh_tool tool;
     char id[ID_SIZE + 1] = "";
     uint64_t seconds = 0;
     int r;
 
     if (expires && kh_time_parse(expires, &seconds, err) < 0)
         return kh_fail_in(err, "option '--expires'");
-    begin(&words, cli, args);
-    r = add_size(&words, args, err);
-    add(&words, "import");
-    add(&words, args->word[0]);
+    begin(&tool, cli, args);
+    r = kh_tool_size(&tool, args, "max-size", err);
+    kh_tool_word(&tool, "import");
+    kh_tool_word(&tool, args->word[0]);
     if (args->words > 1)
-        add(&words, args->word[1]);
+        kh_tool_word(&tool, args->word[1]);
     if (r == 0)
-        r = unpack(&words, id, err);
-    words_release(&words);
+        r = unpack(&tool, id, err);
+    kh_tool_release(&tool);
     if (r != 0)
         return r;
     r = adopt(cli, id, seconds, &snapshot, err);

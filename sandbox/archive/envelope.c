@@ -5,18 +5,21 @@
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/fd.h"
-#include "base/mem.h"
+#include "sandbox/image/progress.h"
 
 #define MAGIC    "kernelhost-snapshot 1\n"
 #define FAMILY   "kernelhost-snapshot "
 #define MAC_SIZE 32u
 #define FRONT    12u
 #define LAST     0x80000000u
+#define TURN_MS  500
 
 struct head {
     char magic[24];
@@ -53,14 +56,27 @@ id_of(const uint8_t *key, uint8_t out[8])
     memcpy(out, whole, 8);
 }
 
-static struct kh_envelope *
-envelope_new(int fd, const uint8_t *key, const struct head *head)
+/* The child that unpacks is not to know what makes an archive believed. */
+static int
+envelope_new(int fd, const uint8_t *key, const struct head *head,
+             struct kh_envelope **ret_envelope, struct kh_error *err)
 {
-    struct kh_envelope *envelope = kh_xcalloc(1, sizeof(*envelope));
+    struct kh_envelope *envelope = mmap(NULL, sizeof(*envelope), PROT_READ | PROT_WRITE,
+                                        MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
+    if (envelope == MAP_FAILED)
+        return kh_fail_errno(err, "cannot get memory for an archive");
+    if (madvise(envelope, sizeof(*envelope), MADV_WIPEONFORK) < 0 ||
+        madvise(envelope, sizeof(*envelope), MADV_DONTDUMP) < 0) {
+        int r = kh_fail_errno(err, "cannot keep a key from others");
+
+        munmap(envelope, sizeof(*envelope));
+        return r;
+    }
     envelope->fd = fd;
     hmac(key, head, sizeof(*head), envelope->key);
-    return envelope;
+    *ret_envelope = envelope;
+    return 0;
 }
 
 void
@@ -69,7 +85,7 @@ kh_envelope_free(struct kh_envelope *envelope)
     if (!envelope)
         return;
     OPENSSL_cleanse(envelope->key, sizeof(envelope->key));
-    free(envelope);
+    munmap(envelope, sizeof(*envelope));
 }
 
 static void
@@ -89,9 +105,20 @@ static int
 write_all(const struct kh_envelope *envelope, const void *data, size_t size,
           struct kh_error *err)
 {
-    int r = kh_fd_write_full(envelope->fd, data, size);
+    const uint8_t *at = data;
 
-    return r < 0 ? kh_fail(err, -r, "cannot write the archive: %s", strerror(-r)) : 0;
+    while (size) {
+        ssize_t n;
+
+        if (kh_progress_stopped())
+            return kh_fail(err, EINTR, "interrupted");
+        n = write(envelope->fd, at, size);
+        if (n < 0 && errno != EINTR)
+            return kh_fail_errno(err, "cannot write the archive");
+        at += n > 0 ? n : 0;
+        size -= n > 0 ? (size_t)n : 0;
+    }
+    return 0;
 }
 
 int
@@ -104,8 +131,9 @@ kh_envelope_begin(int fd, const uint8_t *key, struct kh_envelope **ret_envelope,
 
     id_of(key, head.key_id);
     kh_random(head.nonce, sizeof(head.nonce));
-    envelope = envelope_new(fd, key, &head);
-    r = write_all(envelope, &head, sizeof(head), err);
+    r = envelope_new(fd, key, &head, &envelope, err);
+    if (r == 0)
+        r = write_all(envelope, &head, sizeof(head), err);
     if (r == 0)
         *ret_envelope = STEAL_PTR(envelope);
     return r;
@@ -159,14 +187,40 @@ kh_envelope_end(struct kh_envelope *envelope, struct kh_error *err)
 
 /* ---- reading ---- */
 
+/* As read(2). A signal that comes just before it waits is seen in its next turn. */
+static ssize_t
+read_some(int fd, void *out, size_t size, struct kh_error *err)
+{
+    struct pollfd poller = {.fd = fd, .events = POLLIN};
+    ssize_t n = -1;
+
+    do {
+        if (kh_progress_stopped())
+            return kh_fail(err, EINTR, "interrupted");
+        if (poll(&poller, 1, TURN_MS) > 0)
+            n = read(fd, out, size);
+        else
+            errno = EINTR;
+    } while (n < 0 && errno == EINTR);
+    return n < 0 ? kh_fail_errno(err, "cannot read the archive") : n;
+}
+
 static int
 read_all(int fd, void *out, size_t size, struct kh_error *err)
 {
-    int r = kh_fd_read_full(fd, out, size);
+    uint8_t *at = out;
 
-    if (r == -EPIPE)
-        return kh_fail(err, EBADMSG, "the archive is cut short");
-    return r < 0 ? kh_fail(err, -r, "cannot read the archive: %s", strerror(-r)) : 0;
+    while (size) {
+        ssize_t n = read_some(fd, at, size, err);
+
+        if (n < 0)
+            return (int)n;
+        if (n == 0)
+            return kh_fail(err, EBADMSG, "the archive is cut short");
+        at += n;
+        size -= (size_t)n;
+    }
+    return 0;
 }
 
 static int
@@ -197,9 +251,7 @@ kh_envelope_open(int fd, const uint8_t *key, struct kh_envelope **ret_envelope,
 
     if (r == 0)
         r = check_head(&head, key, err);
-    if (r == 0)
-        *ret_envelope = envelope_new(fd, key, &head);
-    return r;
+    return r < 0 ? r : envelope_new(fd, key, &head, ret_envelope, err);
 }
 
 /* Behind the last block there is nothing. */
@@ -207,10 +259,10 @@ static int
 check_end(const struct kh_envelope *envelope, struct kh_error *err)
 {
     char more;
-    ssize_t n = read(envelope->fd, &more, 1);
+    ssize_t n = read_some(envelope->fd, &more, 1, err);
 
     if (n < 0)
-        return kh_fail_errno(err, "cannot read the archive");
+        return (int)n;
     return n > 0 ? kh_fail(err, EBADMSG, "the archive goes on behind its end") : 0;
 }
 

@@ -6,7 +6,9 @@
  * handed out that was changed, moved, left out, or taken from another file, and a file
  * that is cut short has no last block. doc/PROTOCOL.archive has every byte.
  *
- * Reading needs no seeking, and memory for one block.
+ * Reading needs no seeking, and memory for one block. A child that is forked does not
+ * get the keys, nor does a core file. A signal that asks to stop (progress.h) ends what
+ * waits for the other end of a pipe: -EINTR.
  */
 #ifndef KH_ARCHIVE_ENVELOPE_H
 #define KH_ARCHIVE_ENVELOPE_H
@@ -23,7 +25,8 @@
 
 struct kh_envelope;
 
-/* Begins to write to FD (borrowed), under KEY (KH_ENVELOPE_KEY bytes). */
+/* Begins to write to FD (borrowed), under KEY (KH_ENVELOPE_KEY bytes), which is not
+ * needed any more then. */
 int kh_envelope_begin(int fd, const uint8_t *key, struct kh_envelope **ret_envelope,
                       struct kh_error *err);
 int kh_envelope_put(struct kh_envelope *envelope, const void *data, size_t size,

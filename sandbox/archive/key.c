@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <openssl/crypto.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -32,6 +33,7 @@ decode(const char *path, const char *text, size_t size,
         key[i] = (uint8_t)value;
     }
     memcpy(ret_key, key, sizeof(key));
+    OPENSSL_cleanse(key, sizeof(key));
     return 0;
 }
 
@@ -43,6 +45,7 @@ kh_key_read(int dir, const char *path, uint8_t ret_key[KH_ENVELOPE_KEY],
     char text[DIGITS + 3] = "";
     struct stat st;
     ssize_t n;
+    int r;
 
     if (fd < 0 || fstat(fd, &st) < 0)
         return kh_fail_errno(err, "cannot open the key '%s'", path);
@@ -53,8 +56,10 @@ kh_key_read(int dir, const char *path, uint8_t ret_key[KH_ENVELOPE_KEY],
             "chmod 600)",
             path);
     n = read(fd, text, sizeof(text) - 1);
-    return n < 0 ? kh_fail_errno(err, "cannot read the key '%s'", path)
-                 : decode(path, text, (size_t)n, ret_key, err);
+    r = n < 0 ? kh_fail_errno(err, "cannot read the key '%s'", path)
+              : decode(path, text, (size_t)n, ret_key, err);
+    OPENSSL_cleanse(text, sizeof(text));
+    return r;
 }
 
 /* Whole or not at all; and of two that make it at once one is first. */
@@ -75,6 +80,8 @@ make(int state, struct kh_error *err)
     text[DIGITS] = '\n';
     snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
     r = kh_fd_write_full(fd, text, DIGITS + 1);
+    OPENSSL_cleanse(key, sizeof(key));
+    OPENSSL_cleanse(text, sizeof(text));
     if (r == 0 && (fsync(fd) < 0 ||
                    (linkat(AT_FDCWD, path, state, KH_KEY_FILE, AT_SYMLINK_FOLLOW) < 0 &&
                     errno != EEXIST)))

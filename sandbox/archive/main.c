@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <openssl/crypto.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -68,8 +69,7 @@ put(void *arg, const void *data, size_t size, struct kh_error *err)
 
 static int
 write_archive(const struct kh_place *place, const struct kh_snapshot_record *record,
-              const uint8_t *key, int file, struct kh_pack_tally *tally,
-              struct kh_error *err)
+              uint8_t *key, int file, struct kh_pack_tally *tally, struct kh_error *err)
 {
     AUTO(kh_envelope) struct kh_envelope *envelope = NULL;
     struct kh_archive_info info = {.created = record->created};
@@ -87,6 +87,7 @@ write_archive(const struct kh_place *place, const struct kh_snapshot_record *rec
     if (top < 0)
         return kh_fail_errno(err, "cannot open the files of '%s'", record->name);
     r = kh_envelope_begin(file, key, &envelope, err);
+    OPENSSL_cleanse(key, KH_ENVELOPE_KEY);
     if (r == 0)
         r = kh_pack(top, &info, put, envelope, packed, tally, err);
     return r < 0 ? r : kh_envelope_end(envelope, err);
@@ -268,17 +269,24 @@ unpack(struct kh_envelope *envelope, const void *data, size_t size, int disk,
     kh_fd_close(&told);
     while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
         ;
-    if (r == 0 && result.error.code) {
-        result.error.text[sizeof(result.error.text) - 1] = '\0';
-        *err = result.error;
-        r = -result.error.code;
-    }
+    return r < 0 ? r : kh_unpack_judge(&result, err);
+}
+
+/* Whom this is for makes a snapshot of it; when that cannot know, nobody will. */
+static int
+tell(const char *id, struct kh_error *err)
+{
+    int r = go_on(err);
+
+    kh_progress_clear();
+    if (r == 0 && (printf("%s\n", id) < 0 || fflush(stdout) != 0))
+        r = kh_fail_errno(err, "cannot tell the id of what was unpacked");
     return r;
 }
 
 static int
-import(const struct call *call, const struct kh_place *place, int file,
-       const uint8_t *key, struct kh_import *import, struct kh_error *err)
+import(const struct call *call, const struct kh_place *place, int file, uint8_t *key,
+       struct kh_import *import, struct kh_error *err)
 {
     const char *most = call->value[V_MAX_SIZE];
     AUTO(kh_envelope) struct kh_envelope *envelope = NULL;
@@ -288,6 +296,7 @@ import(const struct call *call, const struct kh_place *place, int file,
     size_t size = 0;
     int r = kh_envelope_open(file, key, &envelope, err);
 
+    OPENSSL_cleanse(key, KH_ENVELOPE_KEY);
     if (r == 0)
         r = kh_envelope_get(envelope, &data, &size, err);
     if (r >= 0)
@@ -304,6 +313,8 @@ import(const struct call *call, const struct kh_place *place, int file,
     r = unpack(envelope, data, size, import->disk, err);
     if (r == 0)
         r = kh_import_finish(place, import, err);
+    if (r == 0)
+        r = tell(import->id, err);
     kh_fd_close(&import->disk);
     if (r < 0)
         kh_import_undo(place, import->id);
@@ -324,17 +335,14 @@ do_import(const struct call *call, const struct kh_place *place, struct kh_error
     if (r == 0)
         r = import(call, place, file, key, &made, err);
     kh_progress_clear();
-    if (r < 0)
-        return kh_fail_in(err, "cannot import '%s'", call->word[0]);
-    printf("%s\n", made.id);
-    return 0;
+    return r < 0 ? kh_fail_in(err, "cannot import '%s'", call->word[0]) : 0;
 }
 
 /* Nobody wants it any more. */
 static int
 do_discard(const struct call *call, const struct kh_place *place, struct kh_error *err)
 {
-    if (strspn(call->word[0], "0123456789abcdef") != KH_ID_TEXT - 1)
+    if (!kh_id_text_valid(call->word[0]))
         return kh_fail(err, EINVAL, "that is no id");
     kh_import_undo(place, call->word[0]);
     return 0;

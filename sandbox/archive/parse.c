@@ -6,6 +6,7 @@
 
 #include "base/clean.h"
 #include "base/mem.h"
+#include "sandbox/host/store.h"
 
 struct parser {
     int (*more)(void *, const void **, size_t *, struct kh_error *);
@@ -338,8 +339,7 @@ take_info(struct parser *p, struct kh_archive_info *info, struct kh_error *err)
     if (r < 0)
         return r;
     if (!kh_name_valid(info->name) || !kh_name_valid(info->sandbox) ||
-        !kh_image_name_valid(info->image) ||
-        strspn(info->image_id, "0123456789abcdef") != KH_ARCHIVE_IMAGE_ID - 1)
+        !kh_image_name_valid(info->image) || !kh_id_text_valid(info->image_id))
         return bad(err, "it has an impossible name");
     return 0;
 }

@@ -9,7 +9,7 @@
 #include "sandbox/archive/format.h"
 
 /* Each returns 0 or -errno, which ends the parsing. What is passed is valid during the
- * call. */
+ * call, the entry of a file until it is left. */
 struct kh_archive_sink {
     int (*entry)(void *arg, const struct kh_archive_entry *entry, struct kh_error *err);
     /* Bytes of the file that came last, at OFFSET; within its size, in rising order. */

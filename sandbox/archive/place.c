@@ -5,11 +5,13 @@
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <unistd.h>
 
+#include "base/fault.h"
 #include "base/fd.h"
 #include "base/mem.h"
 #include "sandbox/host/subvolume.h"
@@ -39,15 +41,21 @@ static int
 open_disk(struct kh_place *place, struct kh_error *err)
 {
     pid_t host = find_host(place->state);
+    AUTO_FREE char *real = realpath(place->path, NULL);
     AUTO_FREE char *path = NULL;
+    struct stat state, disk;
     struct statfs fs;
 
     if (host <= 0)
         return kh_fail(err, EHOSTDOWN, "no host runs for '%s' (hint: kernelhost serve)",
                        place->path);
-    path = kh_xasprintf("/proc/%d/root%s/disk", (int)host, place->path);
+    if (!real || fstat(place->state, &state) < 0)
+        return kh_fail_errno(err, "cannot find '%s'", place->path);
+    /* A link in the path would be followed here, and not there. */
+    path = kh_xasprintf("/proc/%d/root%s/disk", (int)host, real);
     place->disk = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (place->disk < 0 || fstatfs(place->disk, &fs) < 0 ||
+    if (place->disk < 0 || fstat(place->disk, &disk) < 0 ||
+        disk.st_dev == state.st_dev || fstatfs(place->disk, &fs) < 0 ||
         fs.f_type != BTRFS_SUPER_MAGIC)
         return kh_fail(err, ENOTSUP,
                        "this host has no disk that snapshots can be on (hint: "
@@ -86,19 +94,6 @@ kh_place_close(struct kh_place *place)
     kh_fd_close(&place->state);
 }
 
-static int
-read_record(const struct kh_place *place, const char *id,
-            struct kh_snapshot_record *ret_record, struct kh_error *err)
-{
-    AUTO_FREE char *path = kh_xasprintf("%s/record", id);
-    AUTO_FREE char *data = NULL;
-    size_t size;
-    int r = kh_fd_read_file(place->snapshots, path, KH_SNAPSHOT_RECORD_SIZE, &data,
-                            &size, err);
-
-    return r < 0 ? r : kh_snapshot_decode(data, size, ret_record, err);
-}
-
 int
 kh_place_find(const struct kh_place *place, const char *name,
               struct kh_snapshot_record *ret_record, struct kh_error *err)
@@ -112,9 +107,9 @@ kh_place_find(const struct kh_place *place, const char *name,
     if (!list)
         return kh_fail_errno(err, "cannot list the snapshots");
     while (!found && (entry = readdir(list)))
-        found = strspn(entry->d_name, "0123456789abcdef") == KH_ID_TEXT - 1 &&
-                strlen(entry->d_name) == KH_ID_TEXT - 1 &&
-                read_record(place, entry->d_name, &record, NULL) == 0 &&
+        found = kh_id_text_valid(entry->d_name) &&
+                kh_snapshot_read(place->snapshots, entry->d_name, entry->d_name,
+                                 &record, NULL) == 0 &&
                 !strcmp(record.name, name);
     closedir(list);
     if (!found)
@@ -177,14 +172,19 @@ kh_import_finish(const struct kh_place *place, struct kh_import *import,
 void
 kh_import_undo(const struct kh_place *place, const char *id)
 {
-    char directory[KH_ID_TEXT + 8];
+    char directory[KH_ID_TEXT + 8], gone[KH_ID_TEXT + 16];
     AUTO_FD int dir = -1;
 
+    /* Of kernelhostd, which may be about to make a snapshot of it, and this, one is
+     * first to rename it. */
     name_directory(id, directory, sizeof(directory));
-    dir = open_below(place->snapshots, directory, NULL);
-    if (dir < 0)
+    snprintf(gone, sizeof(gone), "%s.gone", directory);
+    if (renameat(place->snapshots, directory, place->snapshots, gone) < 0)
         return; /* it is a snapshot, or gone */
+    (void)kh_fault("import-gone", NULL);
     (void)kh_subvolume_delete(place->disk, id, NULL);
-    (void)kh_tree_empty(dir, NULL);
-    (void)unlinkat(place->snapshots, directory, AT_REMOVEDIR);
+    dir = open_below(place->snapshots, gone, NULL);
+    if (dir >= 0)
+        (void)kh_tree_empty(dir, NULL);
+    (void)unlinkat(place->snapshots, gone, AT_REMOVEDIR);
 }

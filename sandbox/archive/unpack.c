@@ -11,26 +11,28 @@
 
 #include "base/clean.h"
 #include "base/fd.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "sandbox/archive/jail.h"
 #include "sandbox/archive/parse.h"
 #include "sandbox/host/sys.h"
+
+#define ERRNO_MAX 4095 /* the kernel's */
 
 #define TOP   "upper"
 #define SAMES ".same" /* files with several names, by their numbers */
 
 struct unpacker {
     int in;
-    int dir;                          /* the innermost directory */
-    int sames;                        /* SAMES */
-    int file;                         /* the one that is being written; -1: none */
-    struct kh_archive_entry *written; /* that one */
+    int dir;   /* the innermost directory */
+    int sames; /* SAMES */
+    int file;  /* the one that is being written; -1: none */
+    const struct kh_archive_entry *written; /* that one */
     /* Directories get their attributes when all is in them: an ACL would be inherited
      * by what is made, and their time would change. */
     struct kh_archive_entry **level;
     uint32_t depth;
     uint32_t last; /* number of a file with several names */
-    struct kh_unpack_result *result;
     uint8_t piece[KH_ARCHIVE_PIECE_MAX];
 };
 
@@ -154,7 +156,7 @@ make_file(struct unpacker *u, const struct kh_archive_entry *e, struct kh_error 
         return fail(err, "note a file with several names");
     if (e->number)
         u->last = e->number;
-    u->written = keep(e);
+    u->written = e;
     return 0;
 }
 
@@ -216,7 +218,6 @@ on_entry(void *arg, const struct kh_archive_entry *e, struct kh_error *err)
     struct unpacker *u = arg;
     size_t i;
 
-    u->result->entries++;
     for (i = 0; i < KH_COUNT(kinds); i++)
         if (kinds[i].kind == e->kind)
             return kinds[i].make(u, e, err);
@@ -229,7 +230,6 @@ on_data(void *arg, uint64_t offset, const uint8_t *data, size_t size,
 {
     struct unpacker *u = arg;
 
-    u->result->bytes += size;
     while (size) {
         ssize_t n = pwrite(u->file, data, size, (off_t)offset);
 
@@ -250,9 +250,7 @@ on_leave(void *arg, struct kh_error *err)
     int up, r;
 
     if (u->file >= 0) {
-        entry = STEAL_PTR(u->written);
-        r = put_attributes(u->file, entry, err);
-        free(entry);
+        r = put_attributes(u->file, u->written, err);
         kh_fd_close(&u->file);
         return r;
     }
@@ -326,7 +324,6 @@ child(int in, int result, int dir)
         u->in = in;
         u->dir = dir;
         u->file = u->sames = -1;
-        u->result = &told;
         (void)unpack(u, &told.error);
     }
     (void)kh_fd_write_full(result, &told, sizeof(told));
@@ -361,4 +358,18 @@ kh_unpack_start(int dir, pid_t *ret_pid, int *ret_pipe, int *ret_result,
     *ret_pipe = in[1];
     *ret_result = out[0];
     return 0;
+}
+
+int
+kh_unpack_judge(const struct kh_unpack_result *result, struct kh_error *err)
+{
+    char text[KH_ERROR_TEXT_MAX];
+    int code = result->error.code;
+
+    if (!code)
+        return 0;
+    kh_log_clean(result->error.text,
+                 strnlen(result->error.text, sizeof(result->error.text)), text,
+                 sizeof(text));
+    return kh_fail(err, code < 0 || code > ERRNO_MAX ? EIO : code, "%s", text);
 }

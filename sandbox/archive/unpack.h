@@ -15,12 +15,15 @@
 
 struct kh_unpack_result {
     struct kh_error error; /* code 0: all went well */
-    uint64_t entries, bytes;
 };
 
 /* Starts it on DIR, an empty directory, in which it makes upper/. It reads from
  * *RET_PIPE's other end and writes one struct kh_unpack_result to *RET_RESULT's. */
 int kh_unpack_start(int dir, pid_t *ret_pid, int *ret_pipe, int *ret_result,
                     struct kh_error *err);
+
+/* What RESULT says: 0, or -errno. Whoever wrote it has read what is foreign: a code
+ * that is none is -EIO, and of the text only what can be shown is taken. */
+int kh_unpack_judge(const struct kh_unpack_result *result, struct kh_error *err);
 
 #endif

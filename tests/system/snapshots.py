@@ -6,9 +6,11 @@ import subprocess
 import time
 
 import tree
+from host import PREFIX
 from tap import check, equal, note, ok
 
 MIB = 1 << 20
+TOOL = PREFIX / "libexec/kernelhost/kernelhost-snapshot"
 TREE = pathlib.Path(tree.__file__).read_text(encoding="utf-8")
 PLACES = ("/workspace", "/tmp", "/etc/hostname")
 
@@ -76,6 +78,21 @@ def disks(host):
 
 def snapshots(host):
     return host.cli("snapshot", "ls", "-q").stdout.split()
+
+
+def key_of(host):
+    return bytes.fromhex((host.state / "snapshot.key").read_text())
+
+
+def image_of(host):
+    return (host.state / "images/names/default").read_text().strip()
+
+
+def left(host):
+    """What an import could leave: directories, and disks of nobody."""
+    known = {s["id"] for s in host.json("snapshot", "ls") + host.json("ls")}
+    return sorted(set(disks(host)) - known) + sorted(
+        p.name for p in (host.state / "snapshots").iterdir() if p.name not in known)
 
 
 def clean(host):

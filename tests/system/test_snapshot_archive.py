@@ -12,27 +12,11 @@ import time
 import envelopes as env
 from envelopes import directory, file, link, node, same as name_of, seal
 from host import PREFIX, TMP, Host
-from snapshots import MAKE, each, look, run, same, snapshots
+from snapshots import (MAKE, TOOL, each, image_of, key_of, left, look, run, same,
+                       snapshots)
 from tap import done, equal, ok
 
-TOOL = PREFIX / "libexec/kernelhost/kernelhost-snapshot"
 PLACES = ("/workspace", "/tmp")
-
-
-def key_of(host):
-    return bytes.fromhex((host.state / "snapshot.key").read_text())
-
-
-def image_of(host):
-    return (host.state / "images/names/default").read_text().strip()
-
-
-def left(host):
-    """What an import could leave: directories, and disks of nobody."""
-    disks = os.listdir(f"/proc/{host.pid}/root{host.state}/disk")
-    known = {s["id"] for s in host.json("snapshot", "ls") + host.json("ls")}
-    return sorted(set(disks) - known) + sorted(
-        p.name for p in (host.state / "snapshots").iterdir() if p.name not in known)
 
 
 def acl(*entries):

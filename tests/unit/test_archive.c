@@ -2,16 +2,19 @@
  * it is handed out. And what the parser makes of bytes that are wrong all the same. */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/mem.h"
 #include "sandbox/archive/envelope.h"
 #include "sandbox/archive/key.h"
 #include "sandbox/archive/parse.h"
+#include "sandbox/archive/unpack.h"
 #include "tests/tap.h"
 
 #define CONTENT   70000 /* more than a block */
@@ -247,6 +250,56 @@ test_info(void)
     is_int(failed, sizeof(bytes) - 1, "never a part of it");
 }
 
+static void
+judge(int code, const char *text, int want, const char *shown)
+{
+    struct kh_unpack_result result = {.error.code = code};
+    struct kh_error err = {0};
+
+    memset(result.error.text, 'x', sizeof(result.error.text));
+    if (text)
+        snprintf(result.error.text, sizeof(result.error.text), "%s", text);
+    is_int(kh_unpack_judge(&result, &err), want, "a child that says %d", code);
+    ok(!shown || !strcmp(err.text, shown), "in words: %.80s", err.text);
+}
+
+static void
+test_judge(void)
+{
+    judge(0, "", 0, "");
+    judge(EBADMSG, "wrong", -EBADMSG, "wrong");
+    judge(-EBADMSG, "wrong", -EIO, "wrong");
+    judge(INT_MIN, "wrong", -EIO, "wrong");
+    judge(4096, "wrong", -EIO, "wrong");
+    judge(4095, NULL, -4095, NULL);
+    judge(EIO, "a\033[2J\nb\xff", -EIO, "a\\x1b[2J\\x0ab\\xff");
+}
+
+/* A fork gets none of an envelope, so no key either. */
+static void
+test_fork(void)
+{
+    static const char nothing[64];
+    struct kh_envelope *envelope = NULL;
+    size_t size;
+    uint8_t *bytes = make(300, &size);
+    int fd = memory(bytes, size), status = 0;
+    const void *data;
+    pid_t pid;
+
+    is_int(kh_envelope_open(fd, key, &envelope, NULL), 0, "an envelope is opened");
+    ok(memcmp(envelope, nothing, sizeof(nothing)) != 0, "there is something in it");
+    pid = fork();
+    if (pid == 0)
+        _exit(memcmp(envelope, nothing, sizeof(nothing)) != 0);
+    ok(waitpid(pid, &status, 0) == pid && status == 0, "and nothing for a child");
+    ok(kh_envelope_get(envelope, &data, &size, NULL) == 1 && size == 300,
+       "whoever opened it reads on");
+    kh_envelope_free(envelope);
+    close(fd);
+    free(bytes);
+}
+
 int
 main(void)
 {
@@ -259,5 +312,7 @@ main(void)
     test_others();
     test_key();
     test_info();
+    test_judge();
+    test_fork();
     return done();
 }
