@@ -61,29 +61,6 @@ fill_box(int box, const char *name, struct kh_error *err)
     return put_names(etc, name, err);
 }
 
-int
-kh_store_prepare(struct kh_store *store, const uint8_t id[KH_ID_SIZE], const char *name,
-                 struct kh_error *err)
-{
-    char text[KH_ID_TEXT];
-    AUTO_FD int box = -1;
-    mode_t mask = umask(022);
-    int r = 0;
-
-    kh_id_text(id, text);
-    if (mkdirat(store->sandboxes, text, 0700) < 0)
-        r = kh_fail_errno(err, "cannot make the directory of sandbox '%s'", name);
-    if (r == 0) {
-        box = store->disk ? kh_disk_make(store->disk, text, err)
-                          : kh_store_open_box(store, id, err);
-        r = box < 0 ? box : fill_box(box, name, err);
-        if (r < 0)
-            (void)kh_store_put_into_trash(store, text);
-    }
-    umask(mask);
-    return r;
-}
-
 /* The disk is nobody's yet, but what is on it was a sandbox's: no link of it is
  * followed, and nothing of it written to. The two files are made anew. */
 static int
@@ -99,12 +76,32 @@ rename_box(int disk, const char *name, struct kh_error *err)
     return put_names(etc, name, err);
 }
 
-int
-kh_store_prepare_from(struct kh_store *store, const uint8_t id[KH_ID_SIZE],
-                      const char *name, const char *from, struct kh_error *err)
+/* Empty, or what the snapshot FROM holds. */
+static int
+make_disk(struct kh_store *store, const uint8_t id[KH_ID_SIZE], const char *text,
+          const char *name, const char *from, struct kh_error *err)
+{
+    AUTO_FD int disk = -1;
+    int r;
+
+    if (!from) {
+        disk = store->disk ? kh_disk_make(store->disk, text, err)
+                           : kh_store_open_box(store, id, err);
+        return disk < 0 ? disk : fill_box(disk, name, err);
+    }
+    r = kh_disk_copy(store->disk, from, text, false, err);
+    if (r == 0)
+        r = kh_fault("snapshot-cloned", err);
+    if (r == 0)
+        r = disk = kh_disk_get(store->disk, text, err);
+    return r < 0 ? r : rename_box(disk, name, err);
+}
+
+static int
+prepare(struct kh_store *store, const uint8_t id[KH_ID_SIZE], const char *name,
+        const char *from, struct kh_error *err)
 {
     char text[KH_ID_TEXT];
-    AUTO_FD int disk = -1;
     mode_t mask = umask(022);
     int r = 0;
 
@@ -112,18 +109,26 @@ kh_store_prepare_from(struct kh_store *store, const uint8_t id[KH_ID_SIZE],
     if (mkdirat(store->sandboxes, text, 0700) < 0)
         r = kh_fail_errno(err, "cannot make the directory of sandbox '%s'", name);
     if (r == 0) {
-        r = kh_disk_copy(store->disk, from, text, false, err);
-        if (r == 0)
-            r = kh_fault("snapshot-cloned", err);
-        if (r == 0)
-            disk = kh_disk_get(store->disk, text, err);
-        if (r == 0)
-            r = disk < 0 ? disk : rename_box(disk, name, err);
+        r = make_disk(store, id, text, name, from, err);
         if (r < 0)
             (void)kh_store_put_into_trash(store, text);
     }
     umask(mask);
     return r;
+}
+
+int
+kh_store_prepare(struct kh_store *store, const uint8_t id[KH_ID_SIZE], const char *name,
+                 struct kh_error *err)
+{
+    return prepare(store, id, name, NULL, err);
+}
+
+int
+kh_store_prepare_from(struct kh_store *store, const uint8_t id[KH_ID_SIZE],
+                      const char *name, const char *from, struct kh_error *err)
+{
+    return prepare(store, id, name, from, err);
 }
 
 int
