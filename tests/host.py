@@ -71,6 +71,12 @@ class Host:
     def pid(self):
         return self.process.pid
 
+    @property
+    def key(self):
+        """What the cgroups of this host, and of no other, are called."""
+        info = self.state.stat()
+        return f"{info.st_dev:x}-{info.st_ino:x}"
+
     def start(self, timeout=60):
         """Starts kernelhostd and waits until it answers and has a zygote."""
         before = len(self.log_text())
@@ -117,6 +123,13 @@ class Host:
         state = pathlib.Path(f"/proc/{self.pid}/root{self.state}")
         on_disk = state / "disk" / ident / "upper"
         return on_disk if on_disk.exists() else state / "sandboxes" / ident / "upper"
+
+    def disks(self):
+        """The subvolumes of its disk, by name, as kernelhostd sees them; none where
+        disks have no limit."""
+        if not (self.state / "disk.img").exists():
+            return []
+        return sorted(os.listdir(f"/proc/{self.pid}/root{self.state}/disk"))
 
     def health(self):
         """GET /v1/health; OSError while nobody answers."""
@@ -186,6 +199,15 @@ class Host:
         client.start_channels()
         client.wait_for_ready(timeout=timeout)
         return client
+
+
+def status_of(pid):
+    """The fields of /proc/PID/status; {} for a process that is gone."""
+    try:
+        text = pathlib.Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return {}
+    return dict(line.split(":\t", 1) for line in text.splitlines() if ":\t" in line)
 
 
 def run(*args):

@@ -10,6 +10,7 @@
 #ifndef KH_TESTS_TAP_H
 #define KH_TESTS_TAP_H
 
+#include <ftw.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -45,6 +46,22 @@ static int tap_count, tap_failed;
 
 /* For what cannot be shown here; KH_MUST_WORK=1 makes it a failure. */
 #define skip(what, why) printf("ok %d - %s # SKIP %s\n", ++tap_count, what, why)
+
+static inline int
+tap_remove(const char *path, const struct stat *st, int type, struct FTW *where)
+{
+    (void)st;
+    (void)type;
+    (void)where;
+    return remove(path);
+}
+
+/* A directory with all that is below it. 0, or -1 with errno. */
+static inline int
+remove_tree(const char *path)
+{
+    return nftw(path, tap_remove, 16, FTW_DEPTH | FTW_PHYS);
+}
 
 /* Prints the plan; the value for main to return. */
 static inline int

@@ -11,6 +11,7 @@
 
 import contextlib
 import sys
+import time
 import traceback
 
 _count = 0
@@ -52,6 +53,21 @@ def check(text):
         note(traceback.format_exc())
     else:
         ok(True, text)
+
+
+def parts(subject, *functions):
+    """Calls each with SUBJECT (a host); one that raises keeps no other from running."""
+    for function in functions:
+        with check(f"{function.__name__}: all was tried"):
+            function(subject)
+
+
+def eventually(condition, seconds=30):
+    """What CONDITION returns as soon as that is true, or in the end."""
+    end = time.monotonic() + seconds
+    while not (value := condition()) and time.monotonic() < end:
+        time.sleep(0.02)
+    return value
 
 
 def skip(text, why):

@@ -108,19 +108,9 @@ def loops(host):
                           capture_output=True, text=True).stdout
 
 
-def disks(host):
-    """What is on the host's disk, as kernelhostd sees it."""
-    try:
-        return sorted(os.listdir(f"/proc/{host.pid}/root{host.state}/disk"))
-    except FileNotFoundError:
-        return []
-
-
 class Inventory:
     def __init__(self, host):
         self.host = host
-        status = os.stat(host.state)
-        self.key = f"{status.st_dev:x}-{status.st_ino:x}"
         with open(f"/proc/{host.pid}/task/{host.pid}/children") as children:
             (self.gateway,) = [pid for pid in map(int, children.read().split())
                                if processes()[pid].startswith("kernelhost-gat")]
@@ -133,12 +123,12 @@ class Inventory:
             "mounts of the host": mounts("self"),
             "mounts of kernelhostd": mounts(host.pid),
             "mounts of the gateway": mounts(self.gateway),
-            "cgroups": cgroups(self.key),
+            "cgroups": cgroups(host.key),
             "files": files(host.state),
             "descriptors of kernelhostd": descriptors(host.pid),
             "descriptors of the gateway": descriptors(self.gateway),
             "loop devices": loops(host),
-            "disks": disks(host),
+            "disks": host.disks(),
             "keys": keyrings(),
         }
 

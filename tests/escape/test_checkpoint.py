@@ -5,10 +5,9 @@ runner has not, neither while it waits nor when it is the runner."""
 
 import os
 import pathlib
-import time
 
 from host import Host
-from tap import done, equal, ok
+from tap import done, equal, eventually, ok
 
 SAME = ("Uid", "Gid", "Groups", "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb",
         "NoNewPrivs", "Seccomp", "Seccomp_filters", "Umask")
@@ -59,6 +58,17 @@ def descriptors(pid):
     return sorted((os.readlink(fd), int(fd.name)) for fd in place.iterdir())
 
 
+def own(pid):
+    """Its sockets, pipes and the like."""
+    return {link for link, _ in descriptors(pid) if ":" in link}
+
+
+def settled():
+    """Processes of checkpoints that wait to be asked, with no other end open."""
+    return [pid for pid in of_the_sandbox() if status(pid)["Name"] == "checkpoint"
+            and status(pid)["State"][0] == "S" and len(own(pid)) == 2]
+
+
 def main():
     with Host() as host:
         host.cli("create", "box")
@@ -70,13 +80,8 @@ def main():
         ok("OK" not in before and before.count("EPERM") >= 3,
            f"a runner: {before.strip()}")
         host.cli("checkpoint", "box")
-        end = time.monotonic() + 5  # until the second one is there, and settled
-        while len(of_the_sandbox()) != 3 and time.monotonic() < end:
-            time.sleep(0.05)
-        time.sleep(0.3)
-        frozen = [pid for pid in of_the_sandbox()
-                  if status(pid)["Name"] == "checkpoint"]
-        equal(len(frozen), 2, "a checkpoint is two processes")
+        ok(eventually(lambda: len(settled()) == 2), "a checkpoint is two processes")
+        frozen = settled()
         theirs = {link for pid in (runner, status(runner)["PPid"])
                   for link, _ in descriptors(pid)
                   if link.startswith(("socket", "pipe"))}
@@ -88,8 +93,7 @@ def main():
             shared = theirs & {link for link, _ in descriptors(pid)}
             # The other end of its own socket is init's, and another inode.
             equal(shared, set(), "it shares no pipe and no socket with others")
-            own = {link for link, _ in descriptors(pid) if ":" in link}
-            equal(len(own), 2, f"it has one to init, and a closed one: {own}")
+            equal(len(own(pid)), 2, f"it has one to init, and a closed one: {own(pid)}")
         host.cli("rollback", "box")
         after = host.cli("run", "box", "-c", ATTEMPTS).stdout
         equal(after, before, f"when it is the runner: {after.strip()}")

@@ -12,7 +12,7 @@ import subprocess
 
 import probe
 from host import TMP, Host, run
-from tap import check, done, equal, ok
+from tap import check, done, equal, ok, parts
 
 NAME = "canary-" + secrets.token_hex(8)
 CONTENT = secrets.token_hex(2054)
@@ -204,9 +204,7 @@ def main():
         layers = run("find", host.state / "kit", "-type", "f", "-exec", "sha256sum",
                      "{}", "+")
         rows = probe.inside(host, "a", "files", canary=NAME, content=CONTENT)
-        for part in (files, mounts, devices, setuid):
-            with check(f"{part.__name__}: all rows are there"):
-                part(rows)
+        parts(rows, files, mounts, devices, setuid)
         with check("seen from the host"):
             from_host(host)
         equal(run("find", host.state / "kit", "-type", "f", "-exec", "sha256sum",

@@ -103,7 +103,7 @@ def main():
     after = processes(), mounts("self"), loops(host)
     equal(after[0].keys() - outside[0].keys(), set(), "N11 no process after the host")
     equal(after[1:], outside[1:], "N11 no mount and no loop device after the host")
-    equal(cgroups(inventory.key), [], "N11 no cgroup after the host")
+    equal(cgroups(host.key), [], "N11 no cgroup after the host")
     homes = ("sandboxes/", "snapshots/", "trash/", "mnt/", "damaged/")
     left = [name for name in files(host.state) if name.startswith(homes)]
     equal(left, [], "N11 no file of a sandbox after the host")

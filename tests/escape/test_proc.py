@@ -7,7 +7,7 @@ import re
 
 import probe
 from host import Host
-from tap import check, done, equal, note, ok
+from tap import check, done, equal, note, ok, parts
 
 HIDDEN = {"absent", "empty", "EACCES", "EPERM"}
 # Read as content in a container without our masks; others need a capability there,
@@ -135,11 +135,8 @@ def main():
             # The lowest number that is no process inside.
             pid = max(int(p) for p in os.listdir("/proc") if p.isdigit()) + 20000
             compare = probe.Compare(host, "a", "proc", host_pid=pid)
-        with check("masks: all rows are there"):
-            masks(host)
-        for part in (writes, others):
-            with check(f"{part.__name__}: all rows are there"):
-                part(compare)
+        parts(host, masks)
+        parts(compare, writes, others)
         with check("texts: all rows are there"):
             texts(host, compare)
 

@@ -15,7 +15,7 @@ import sys
 import time
 
 from host import IMAGES, SRCDIR, Host, run
-from tap import check, done, equal, note, ok
+from tap import check, done, equal, eventually, note, ok
 
 sys.path.append(str(SRCDIR / "tests/system"))
 import api  # noqa: E402
@@ -84,15 +84,6 @@ def alive(pid):
         return status(pid, "State")[0] not in "ZX"
     except OSError:
         return False
-
-
-def eventually(condition, seconds=15):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if value := condition():
-            return value
-        time.sleep(0.02)
-    return condition()
 
 
 class Hostile:

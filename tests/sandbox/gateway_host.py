@@ -12,7 +12,6 @@ import struct
 import subprocess
 import tempfile
 import threading
-import time
 
 from init_client import (
     ACK, BEGIN, DEAD, DONE, EXEC, EXEC_EXIT, EXEC_OUTPUT, Frame, HELLO, PUBLISH, READY,
@@ -348,12 +347,3 @@ def asked(gateway, name, kind):
     """True once the sandbox has got a frame of this kind."""
     init = gateway.inits.get(name)
     return init and any(frame.kind == kind for frame in init.frames)
-
-
-def wait_for(condition, seconds=10):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if condition():
-            return True
-        time.sleep(0.02)
-    return False

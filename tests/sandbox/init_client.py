@@ -28,7 +28,7 @@ WINDOW = 1 << 20
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(1, str(HERE.parent))
 
-from tap import check, done, ok  # noqa: E402
+from tap import check, done, eventually, ok  # noqa: E402
 
 BUILD = pathlib.Path(os.environ["KH_BUILDDIR"])
 BINARY = BUILD / "sandbox/init/init"
@@ -271,15 +271,6 @@ def kinds(frames, kernel=1):
 def text(frames, stream=1):
     return b"".join(f.slices[0] for f in frames
                     if f.kind == STREAM and f.flags == stream)
-
-
-def eventually(condition, seconds=10):
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.01)
-    return True
 
 
 @contextlib.contextmanager

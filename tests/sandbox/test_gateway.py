@@ -14,13 +14,12 @@ import struct
 
 from gateway_host import (
     B_EXITED, FINE, Frame, Gateway, Init, SANITIZED, as_json, asked, output, shown,
-    wait_for,
 )
 from init_client import (
     DEAD, DONE, EXEC_OUTPUT, LOST, READY, REFUSED, REQUEST, STARTING, STATE, STREAM,
     WELCOME,
 )
-from tap import check, done, equal, ok
+from tap import check, done, equal, eventually, ok
 
 CHANNELS = ("shell", "iopub", "stdin", "control", "hb")
 BAD_JSON = {
@@ -41,7 +40,7 @@ def ordinary():
         equal(g.create("box").status, 201, "a sandbox is made")
         equal(g.create("box").status, 200, "once")
         equal(shown(g.run("box")), FINE, "a cell runs")
-        ok(wait_for(lambda: g.inits["box"].acked == g.inits["box"].seq),
+        ok(eventually(lambda: g.inits["box"].acked == g.inits["box"].seq),
            "what was published is acknowledged")
         got = g.http("POST", "/v1/sandboxes/box/exec", {"argv": ["a", "b"]})
         equal(output(got), (b"a\0b\0", {"type": "exit", "status": 0}),
@@ -192,7 +191,7 @@ def bad_greetings():
             equal(g.run(f"box{number}").status, 409, f"{name} is refused")
         g.create("known", greet(Frame(
             WELCOME, ident=1, slices=[kernel.pack(3, READY, 5, 9, 0)])))
-        ok(wait_for(lambda: g.http("GET", "/v1/sandboxes/known").json["kernels"]),
+        ok(eventually(lambda: g.http("GET", "/v1/sandboxes/known").json["kernels"]),
            "a kernel that init has is adopted")
         g.inits["known"].seq = 9
         equal(shown(g.run("known")), FINE, "and used")
@@ -220,14 +219,15 @@ def floods():
         g.create("journal", Journal)
         before = g.memory()
         client = g.open("POST", "/v1/sandboxes/journal/run", {"code": "1"})
-        ok(wait_for(lambda: asked(g, "journal", REQUEST))
+        ok(eventually(lambda: asked(g, "journal", REQUEST))
            and g.inits["journal"].closed.wait(120),
            "a journal that ignores its limit breaks the link")
         ok(SANITIZED or g.memory() - before < 400, "memory stays bounded")
         client.close()
         g.create("output", Output)
         client = g.open("POST", "/v1/sandboxes/output/exec", {"argv": ["x"]})
-        ok(wait_for(lambda: "output" in g.inits) and g.inits["output"].closed.wait(120),
+        ok(eventually(lambda: "output" in g.inits)
+           and g.inits["output"].closed.wait(120),
            "output that ignores its window breaks the link")
         client.close()
         ok(g.fine(), "another sandbox works")
@@ -285,7 +285,7 @@ def ends():
     with Gateway() as g:
         g.create("box", Slow)
         client = g.open("POST", "/v1/sandboxes/box/run", {"code": "1"})
-        ok(wait_for(lambda: asked(g, "box", REQUEST)), "a cell runs")
+        ok(eventually(lambda: asked(g, "box", REQUEST)), "a cell runs")
         g.end("box")
         g.records["box"] = 4
         g.send(B_EXITED, 0, 9, b"box", state=4)
@@ -297,7 +297,7 @@ def ends():
         equal(shown(g.run("box")), FINE, "it is started again when it is wanted")
         g.end("box")
         # A cell sent before the gateway has seen the loss is lost with the link.
-        ok(wait_for(lambda: shown(g.run("box")) == FINE), "a lost link is made again")
+        ok(eventually(lambda: shown(g.run("box")) == FINE), "a lost link is made again")
         g.process.send_signal(signal.SIGTERM)
         equal(g.process.wait(20), 0, "SIGTERM ends the gateway")
         ok(not [p for p in g.public.rglob("*") if not p.is_dir()],
@@ -305,7 +305,7 @@ def ends():
     with Gateway() as g:
         g.create("box", Slow)
         client = g.open("POST", "/v1/sandboxes/box/run", {"code": "1"})
-        wait_for(lambda: asked(g, "box", REQUEST))
+        eventually(lambda: asked(g, "box", REQUEST))
         g.process.send_signal(signal.SIGTERM)
         equal(g.process.wait(20), 0, "with clients waiting, too")
         client.close()
@@ -388,7 +388,7 @@ def http_limits():
         before = len(os.listdir(fds))
         for _ in range(300):
             g.open("POST", "/v1/sandboxes/box/run", body).close()
-        ok(g.fine() and wait_for(lambda: len(os.listdir(fds)) <= before + 3),
+        ok(g.fine() and eventually(lambda: len(os.listdir(fds)) <= before + 3),
            "300 more leave no descriptor")
 
 
@@ -435,7 +435,7 @@ def connections():
             equal(g.http("POST", "/v1/sandboxes/box/connect", field).status, 400,
                   f"{field} is refused")
         g.http("DELETE", f"/v1/sandboxes/box/kernels/{made['kernel_id']}")
-        ok(wait_for(lambda: not list(g.public.rglob("*-*"))),
+        ok(eventually(lambda: not list(g.public.rglob("*-*"))),
            "with the kernel its sockets and files go")
 
 

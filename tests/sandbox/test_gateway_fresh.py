@@ -4,9 +4,9 @@ goes along with HELLO, and a sandbox that lies about being new harms itself only
 
 import struct
 
-from gateway_host import B_CONNECT, FINE, Frame, Gateway, Init, asked, shown, wait_for
+from gateway_host import B_CONNECT, FINE, Frame, Gateway, Init, asked, shown
 from init_client import DONE, HELLO, READY, REQUEST, START, STATE, WELCOME
-from tap import check, done, equal, ok
+from tap import check, done, equal, eventually, ok
 
 KERNEL = struct.Struct("<IIQQQ")
 
@@ -62,7 +62,7 @@ def nothing_waits():
         g.kinds["box"] = Silent
         connection = g.open("POST", "/v1/sandboxes/box/run",
                             {"code": "1", "create": {}})
-        ok(wait_for(lambda: asked(g, "box", REQUEST)),
+        ok(eventually(lambda: asked(g, "box", REQUEST)),
            "HELLO, the kernel and the request come without an answer")
         kinds = [f.kind for f in g.inits["box"].frames]
         equal(kinds[0], HELLO, "HELLO first")
@@ -100,7 +100,7 @@ def liars():
             ok(shown(got)[-1:] != ["idle"]
                or {"KernelDied", "KernelUnavailable"} & set(shown(got)),
                f"a new init that begins with {name} gets nothing: {shown(got)}")
-            ok(wait_for(lambda n=number: g.run(f"box{n}").status == 409),
+            ok(eventually(lambda n=number: g.run(f"box{n}").status == 409),
                f"{name}: the sandbox is broken")
         ok(g.fine(), "another sandbox works")
 

@@ -13,9 +13,9 @@ import time
 from init_client import (
     ABORTED, BEGIN, CONTROL, DIED, DONE, EXECUTE, FAST, INTERRUPT, Init, LOST, PUBLISH,
     READY, REPLY, REQUEST, RESTART, RESTARTED, START, STARTING, STATE, STOP, STREAM,
-    eventually, fresh, kinds, lost, run_tests, session_members, status, text,
+    fresh, kinds, lost, run_tests, session_members, status, text,
 )
-from tap import check, equal, ok, skip
+from tap import check, equal, eventually, ok, skip
 
 
 def failures():

@@ -11,9 +11,9 @@ import struct
 
 from init_client import (
     CELL, CONTROL, DIED, DONE, FAST, LOST, READY, REFUSED, REPLY, REQUEST,
-    RESTART, RESTARTED, STATE, eventually, fresh, kinds, run_tests, status, text,
+    RESTART, RESTARTED, STATE, fresh, kinds, run_tests, status, text,
 )
-from tap import equal, ok
+from tap import equal, eventually, ok
 
 CHECKPOINT, ROLLBACK, LIST, FORGET = 8, 16, 32, 64
 

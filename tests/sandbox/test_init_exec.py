@@ -11,9 +11,9 @@ import time
 
 from init_client import (
     ATTACH, EXEC_ACK, EXEC_EXIT, EXEC_INPUT, EXEC_OUTPUT, EXEC_SIGNAL, FAST, READY,
-    REFUSED, RESTART, STATE, WINDOW, eventually, fresh, kinds, run_tests, status,
+    REFUSED, RESTART, STATE, WINDOW, fresh, kinds, run_tests, status,
 )
-from tap import equal, ok
+from tap import equal, eventually, ok
 
 
 def commands():

@@ -9,9 +9,9 @@ import struct
 
 from init_client import (
     ACK, ATTACH, DONE, EXEC_ACK, EXEC_OUTPUT, JOURNAL_BYTES, PUBLISH, READY, START,
-    STREAM, Timeout, eventually, fresh, kinds, run_tests, small, text,
+    STREAM, Timeout, fresh, kinds, run_tests, small, text,
 )
-from tap import equal, ok
+from tap import equal, eventually, ok
 
 
 def reconnects():

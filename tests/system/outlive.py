@@ -1,9 +1,10 @@
 """outlive: what tests of a host whose processes die need to look at."""
 
 import os
-import pathlib
 import time
 
+from host import status_of
+from session import run
 from tap import note
 
 
@@ -16,15 +17,7 @@ def ids(host):
 
 
 def value(host, name, code):
-    return host.cli("run", name, "-c", code).stdout.strip()
-
-
-def status_of(pid):
-    try:
-        text = pathlib.Path(f"/proc/{pid}/status").read_text()
-    except OSError:
-        return {}
-    return dict(line.split(":\t", 1) for line in text.splitlines() if ":\t" in line)
+    return run(host, name, code).strip()
 
 
 def firsts():
@@ -41,11 +34,9 @@ def firsts():
 def groups(host):
     """The names of this host's cgroups of sandboxes, in any hierarchy; those of
     zygotes have the names of their images."""
-    info = host.state.stat()
-    key = f"{info.st_dev:x}-{info.st_ino:x}"
     return {
         name for path, names, _ in os.walk("/sys/fs/cgroup")
-        if path.endswith(f"/kernelhost/{key}") for name in names
+        if path.endswith(f"/kernelhost/{host.key}") for name in names
     } - set(os.listdir(host.state / "images/id"))
 
 

@@ -77,15 +77,23 @@ print(json.dumps(_seen))
 """
 
 MOVES = """
-_a = ticks, steps, int(open("/workspace/beat").read() or 0)
-await asyncio.sleep(0.3)
-_b = ticks, steps, int(open("/workspace/beat").read() or _a[2] + 1)
+def _beat():
+    while not (text := open("/workspace/beat").read()):  # it is being written
+        time.sleep(0.001)
+    return int(text)
+_a = ticks, steps, _beat()
+for _ in range(100):
+    await asyncio.sleep(0.05)
+    _b = ticks, steps, _beat()
+    if all(y > x for x, y in zip(_a, _b)):
+        break
 print(all(y > x for x, y in zip(_a, _b)))
 """
 
 
-def run(host, name, code, *args):
-    return host.cli("run", name, *args, "-c", code).stdout
+def run(host, name, code, *args, **options):
+    """What a cell in the sandbox's kernel prints."""
+    return host.cli("run", name, *args, "-c", code, **options).stdout
 
 
 def kernel_ids(host, name):

@@ -2,11 +2,11 @@
 
 import json
 import pathlib
-import subprocess
 import time
 
 import tree
 from host import PREFIX
+from session import run  # noqa: F401, for those who share this
 from tap import check, equal, note, ok
 
 MIB = 1 << 20
@@ -47,10 +47,6 @@ os.makedirs("/tmp/of/tmp"); open("/tmp/of/tmp/file", "w").write("tmp")
 """
 
 
-def run(host, name, code, **more):
-    return host.cli("run", name, "-c", code, **more).stdout
-
-
 def look(host, name, *places):
     """What is in these places of the sandbox, as it sees them itself."""
     return json.loads(host.cli("exec", name, "--", "python3", "-", *(places or PLACES),
@@ -67,13 +63,6 @@ def same(got, want, text):
     }
     if not ok(not different, text):
         note(different)
-
-
-def disks(host):
-    """The subvolumes of the host's disk, by name."""
-    return sorted(subprocess.run(
-        ["nsenter", f"--target={host.pid}", "--mount", "--", "ls", host.state / "disk"],
-        capture_output=True, text=True, check=True).stdout.split())
 
 
 def snapshots(host):
@@ -103,10 +92,10 @@ def clean(host):
         equal(sorted(p.name for p in (host.state / directory).iterdir()), [],
               f"nothing is left in {directory}/")
     for _ in range(50):
-        if not disks(host) and not list((host.state / "trash").iterdir()):
+        if not host.disks() and not list((host.state / "trash").iterdir()):
             break
         time.sleep(0.1)
-    equal(disks(host), [], "nor on the disk")
+    equal(host.disks(), [], "nor on the disk")
     equal(list((host.state / "trash").iterdir()), [], "nor in the trash")
 
 

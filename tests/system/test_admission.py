@@ -21,16 +21,14 @@ def with_options(*options):
     host_module.DAEMON = start
 
 
-def disks(host):
+def directories(host):
     return len(os.listdir(host.state / "sandboxes"))
 
 
 def groups(host):
     """The parents of this host's sandboxes that limit memory: their limits."""
-    info = host.state.stat()
-    key = f"{info.st_dev:x}-{info.st_ino:x}"
     return [int((path / name).read_text())
-            for path in pathlib.Path("/sys/fs/cgroup").glob(f"**/kernelhost/{key}")
+            for path in pathlib.Path("/sys/fs/cgroup").glob(f"**/kernelhost/{host.key}")
             for name in ("memory.max", "memory.limit_in_bytes")
             if (path / name).exists()]
 
@@ -47,8 +45,8 @@ def count():
         result = host.cli("run", "three", "--create", "-c", "1", check=False)
         ok(result.returncode == 1 and "2 sandboxes" in result.stderr,
            "run --create says so, too")
-        equal((disks(host), host.cli("ls", "-q").stdout.split()), (2, ["one", "two"]),
-              "nothing of it is there")
+        equal((directories(host), host.cli("ls", "-q").stdout.split()),
+              (2, ["one", "two"]), "nothing of it is there")
         host.cli("stop", "one")
         host.cli("create", "three")
         result = host.cli("start", "one", check=False)
@@ -68,7 +66,7 @@ def memory():
         status, answer = api.call(host, "POST", "/v1/sandboxes", {"name": "x"})
         equal((status, answer["code"]), (507, "full"), "without memory none is made")
         ok("MiB of memory left" in answer["message"], answer["message"])
-        equal(disks(host), 0, "nothing of it is there")
+        equal(directories(host), 0, "nothing of it is there")
 
 
 for test in (count, memory):

@@ -11,8 +11,8 @@ import threading
 import time
 import zlib
 
-from host import Failed, Host
-from outlive import all_is_known, firsts, ids, settled, states, status_of, value
+from host import Failed, Host, status_of
+from outlive import all_is_known, firsts, ids, settled, states, value
 from tap import check, done, equal, note, ok
 
 ROUNDS = 20

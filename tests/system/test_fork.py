@@ -5,7 +5,7 @@ import threading
 
 import api
 from host import Host
-from snapshots import MAKE, disks, each, look, run, same, snapshots
+from snapshots import MAKE, each, look, run, same, snapshots
 from tap import done, equal, ok
 
 
@@ -59,7 +59,7 @@ def fork(host):
          "a stopped one is forked")
     equal(host.json("show", "origin")["state"], "stopped", "and stays stopped")
     equal(snapshots(host), [], "no snapshot is left")
-    equal(len(disks(host)), len(host.json("ls")), "nor a disk")
+    equal(len(host.disks()), len(host.json("ls")), "nor a disk")
 
 
 with Host() as private:

@@ -9,18 +9,9 @@ import subprocess
 import time
 
 import api
-from host import DAEMON, Host
+from host import DAEMON, Host, status_of
 from talk import Talk
 from tap import check, done, equal, note, ok
-
-
-def status_of(pid):
-    """The fields of /proc/PID/status; {} for a process that is gone."""
-    try:
-        text = pathlib.Path(f"/proc/{pid}/status").read_text()
-    except OSError:
-        return {}
-    return dict(line.split(":\t", 1) for line in text.splitlines() if ":\t" in line)
 
 
 def inside():
@@ -38,11 +29,9 @@ def inside():
 def cgroups(host):
     """The cgroups of this host's sandboxes, in every hierarchy; a zygote's has the
     name of its image."""
-    info = host.state.stat()
-    key = f"{info.st_dev:x}-{info.st_ino:x}"
     parents = [
-        os.path.join(path, key) for path, names, _ in os.walk("/sys/fs/cgroup")
-        if os.path.basename(path) == "kernelhost" and key in names
+        os.path.join(path, host.key) for path, names, _ in os.walk("/sys/fs/cgroup")
+        if os.path.basename(path) == "kernelhost" and host.key in names
     ]
     return [os.path.join(parent, entry.name) for parent in parents
             for entry in os.scandir(parent) if entry.is_dir()

@@ -17,7 +17,7 @@ import time
 import archives
 from archives import CHAR, DIR, FIFO, HARD, LINK, Layout, named, tar
 from host import IMAGES, PREFIX, TMP, Host, run
-from tap import check, done, equal, note, ok
+from tap import check, done, equal, note, ok, parts
 
 BUSYBOX = pathlib.Path("/bin/busybox").read_bytes()
 TOOLS = ("sh", "ls", "cat", "id", "stat", "find", "touch", "env", "readlink", "sort")
@@ -334,9 +334,7 @@ def children(pid):
 
 def main():
     with Host(images=False) as host:
-        for part in (formats, inside, attributes, choice, peers, removal):
-            with check(f"{part.__name__}: all was tried"):
-                part(host)
+        parts(host, formats, inside, attributes, choice, peers, removal)
         with check("python: all was tried"):
             big = python(host)
             stopped(host, big)

@@ -6,7 +6,7 @@ import subprocess
 import time
 
 from faults import Faulty, points
-from snapshots import disks, each, run, snapshots
+from snapshots import each, run, snapshots
 from tap import done, equal, ok
 
 
@@ -40,10 +40,10 @@ def killed(host, rounds=30):
         missing = [name for name in acknowledged if name not in known]
         ids = ({s["id"] for s in host.json("snapshot", "ls")} |
                {s["id"] for s in host.json("ls")})
-        if missing or set(disks(host)) != ids or {
+        if missing or set(host.disks()) != ids or {
                 p.name for p in (host.state / "snapshots").iterdir()} != {
                 s["id"] for s in host.json("snapshot", "ls")}:
-            wrong_ones.append((n, missing, set(disks(host)) ^ ids))
+            wrong_ones.append((n, missing, set(host.disks()) ^ ids))
         if host.json("show", "box")["state"] != "running":
             wrong_ones.append((n, "it stands still"))
         if run(host, "box", "print(kept)") != "variable\n":
@@ -93,7 +93,7 @@ def faults(host):
             host.process.wait(10)
         host.begin("")
         want = {s["id"] for s in host.json("snapshot", "ls") + host.json("ls")}
-        equal(set(disks(host)), want, f"{point} {fault}: nothing is left over")
+        equal(set(host.disks()), want, f"{point} {fault}: nothing is left over")
         there = {*snapshots(host), *host.cli("ls", "-q").stdout.split()}
         made = {"snapshot-removed": "old", "snapshot-cloned": f"of-{number}"}
         whole = point == "snapshot-recorded"

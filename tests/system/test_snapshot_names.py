@@ -6,7 +6,7 @@ import time
 
 import api
 from host import Host
-from snapshots import disks, each, run, snapshots
+from snapshots import each, run, snapshots
 from tap import check, done, equal, ok
 
 
@@ -46,7 +46,7 @@ def wrong(host):
     host.cli("create", "box")
     run(host, "box", "open('/workspace/x', 'wb').write(bytes(30 << 20))")
     host.cli("snapshot", "box", "taken")
-    before = disks(host)
+    before = host.disks()
     for words, status, answer in WRONG:
         result = host.cli(*words.split(), check=False)
         line = result.stderr.strip()
@@ -74,7 +74,7 @@ def wrong(host):
        "and the sandbox does not stand still for it")
     equal(api.call(host, "GET", "/v1/snapshots?sandbox=..%2Fx")[0], 400,
           "a filter that is no name is refused")
-    equal(disks(host), before, "and nothing is half made")
+    equal(host.disks(), before, "and nothing is half made")
     equal(run(host, "box", "import os; print(os.path.getsize('/workspace/x'))"),
           f"{30 << 20}\n", "the sandbox is as it was")
 
@@ -106,7 +106,7 @@ def expiry(host):
     host.cli("snapshot", "box", "while-away", "--expires", "28s")
     ok(host.json("snapshot", "show", "later")["expires"] >
        host.json("snapshot", "show", "later")["created"], "an expiry is shown")
-    equal(len(disks(host)), 4, "the disks are there")
+    equal(len(host.disks()), 4, "the disks are there")
     for _ in range(300):
         if "soon" not in snapshots(host):
             break
@@ -119,7 +119,7 @@ def expiry(host):
     time.sleep(9)
     host.start()
     equal(snapshots(host), ["later"], "also when its time comes while no host runs")
-    equal(len(disks(host)), 2, "and what it held is gone from the disk")
+    equal(len(host.disks()), 2, "and what it held is gone from the disk")
 
 
 def bounded():

@@ -6,10 +6,9 @@ import concurrent.futures
 import contextlib
 import os
 import pathlib
-import time
 
 from host import Host
-from tap import check, done, equal, ok
+from tap import check, done, equal, eventually, ok, parts
 
 COUNT = 3
 
@@ -26,15 +25,6 @@ def spares(host):
     return directories(host) - records(host)
 
 
-def wait_for(what, timeout=30):
-    end = time.monotonic() + timeout
-    while time.monotonic() < end:
-        if what():
-            return True
-        time.sleep(0.05)
-    return False
-
-
 def inits(host):
     """First processes of sandboxes, children of kernelhostd."""
     found = {}
@@ -49,7 +39,7 @@ def inits(host):
 
 
 def full(host):
-    return wait_for(lambda: len(spares(host)) == COUNT and len(inits(host)) >= COUNT)
+    return eventually(lambda: len(spares(host)) == COUNT and len(inits(host)) >= COUNT)
 
 
 def claimed(host):
@@ -88,13 +78,13 @@ def lives_on(host):
           "after kernelhostd was killed its variables are there")
     equal(sorted(s["name"] for s in host.json("ls")), ["first", "large"],
           "and the spares are nobody's")
-    ok(wait_for(lambda: len(inits(host)) == COUNT), "they were ended, and made anew")
+    ok(eventually(lambda: len(inits(host)) == COUNT), "they were ended, and made anew")
     host.cli("stop", "first")
     host.cli("start", "first")
     equal(host.cli("exec", "first", "--", "sh", "-c", "hostname; cat f").stdout,
           "first\nkept\n", "it stops and starts like any other")
     host.cli("rm", "first", "large")
-    ok(wait_for(lambda: len(directories(host)) == COUNT), "removed, nothing is left")
+    ok(eventually(lambda: len(directories(host)) == COUNT), "removed, nothing is left")
 
 
 def dies(host):
@@ -102,7 +92,7 @@ def dies(host):
     before = spares(host)
     victim = next(iter(inits(host)))
     os.kill(victim, 9)
-    ok(wait_for(lambda: spares(host) != before and full(host)),
+    ok(eventually(lambda: spares(host) != before and full(host)),
        "a spare that dies is replaced")
     host.cli("create", "after")
     equal(host.cli("run", "after", "-c", "1 + 1").stdout, "2\n", "and never given out")
@@ -137,16 +127,14 @@ def retagged(host):
     host.cli("create", "new")
     ok(host.json("show", "new")["id"] not in old,
        "when the name means another image, its spares are not taken")
-    ok(wait_for(lambda: full(host) and not spares(host) & old, 60),
+    ok(eventually(lambda: full(host) and not spares(host) & old, 60),
        "but made anew of that image")
     host.cli("rm", "new")
 
 
 def main():
     with Host("spares", spares=COUNT) as host:
-        for part in (claimed, lives_on, dies, burst, retagged):
-            with check(part.__name__):
-                part(host)
+        parts(host, claimed, lives_on, dies, burst, retagged)
         state = host.state
         status = host.stop()
     equal(status, 0, "the host stops")

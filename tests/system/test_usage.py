@@ -12,7 +12,7 @@ import time
 import api
 from host import Host
 from prometheus_client.parser import text_string_to_metric_families
-from tap import check, done, equal, note, ok
+from tap import done, equal, note, ok, parts
 
 ROUNDS = 20
 
@@ -53,9 +53,8 @@ def usage(host, name=None, *args):
 def group_seconds(host):
     """What the kernel has counted for all groups of this host, those that are gone
     included: the group above them keeps their sums. (The zygote is among them.)"""
-    state = host.state.stat()
-    key = f"{state.st_dev:x}-{state.st_ino:x}"
-    places = [p for p in pathlib.Path("/sys/fs/cgroup").glob(f"**/kernelhost/{key}")
+    places = [p for p in
+              pathlib.Path("/sys/fs/cgroup").glob(f"**/kernelhost/{host.key}")
               if (p / "cgroup.kill").exists() or (p / "cgroup.freeze").exists()]
     fields = dict(line.split() for line in (places[0] / "cpu.stat").open())
     return int(fields["usage_usec"]) / 1e6
@@ -334,22 +333,6 @@ def lasts(host):
 
 
 with Host() as host:
-    with check("killed"):
-        killed(host)
-    with check("sleeps"):
-        sleeps(host)
-    with check("hibernates"):
-        hibernates(host)
-    with check("executions"):
-        executions(host)
-    with check("removed"):
-        removed(host)
-    with check("memory_and_disk"):
-        memory_and_disk(host)
-    with check("costs"):
-        costs(host)
-    with check("prometheus"):
-        prometheus(host)
-    with check("lasts"):
-        lasts(host)
+    parts(host, killed, sleeps, hibernates, executions, removed, memory_and_disk, costs,
+          prometheus, lasts)
 done()

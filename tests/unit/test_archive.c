@@ -206,7 +206,7 @@ put_text(int dir, const char *text, mode_t mode)
 static void
 test_key(void)
 {
-    char path[] = "/tmp/kh-key-XXXXXX", command[64], text[80];
+    char path[] = "/tmp/kh-key-XXXXXX", text[80];
     uint8_t first[KH_ENVELOPE_KEY] = "", second[KH_ENVELOPE_KEY] = "";
     struct kh_error err = {0};
     struct stat st;
@@ -229,9 +229,7 @@ test_key(void)
     is_int(put_text(dir, "", 0600), -EBADMSG, "or none");
     is_int(kh_key_read(dir, ".", first, NULL), -EPERM, "nor is a directory");
     close(dir);
-    snprintf(command, sizeof(command), "rm -rf %s", path);
-    /* NOLINTNEXTLINE(cert-env33-c): the path is ours */
-    is_int(system(command), 0, "all is removed");
+    is_int(remove_tree(path), 0, "all is removed");
 }
 
 static void

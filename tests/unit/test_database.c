@@ -2,7 +2,6 @@
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -234,15 +233,6 @@ no_room(void)
     kh_database_close(database);
 }
 
-static int
-remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-    (void)st;
-    (void)type;
-    (void)ftw;
-    return remove(path);
-}
-
 int
 main(void)
 {
@@ -253,6 +243,6 @@ main(void)
     damaged();
     no_room();
     kh_loop_free(loop);
-    nftw(dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    remove_tree(dir);
     return done();
 }

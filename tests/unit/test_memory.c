@@ -248,7 +248,7 @@ finds(int dir, const char *path)
 int
 main(void)
 {
-    char path[] = "/tmp/kh-memory-XXXXXX", command[64];
+    char path[] = "/tmp/kh-memory-XXXXXX";
     struct kh_error err = {0};
     struct kh_store store;
     int dir;
@@ -269,8 +269,6 @@ main(void)
     finds(dir, path);
     close(dir);
     kh_store_close(&store);
-    snprintf(command, sizeof(command), "rm -rf %s", path);
-    /* NOLINTNEXTLINE(cert-env33-c): the path is ours */
-    is_int(system(command), 0, "and removed");
+    is_int(remove_tree(path), 0, "and removed");
     return done();
 }

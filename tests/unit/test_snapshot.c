@@ -200,7 +200,7 @@ test_table(void)
 int
 main(void)
 {
-    char path[] = "/tmp/kh-snapshot-XXXXXX", command[64];
+    char path[] = "/tmp/kh-snapshot-XXXXXX";
     struct kh_error err = {0};
 
     kh_log_open("test", KH_LOG_ERROR + 1);
@@ -219,8 +219,6 @@ main(void)
     test_ids();
     test_table();
     kh_store_close(&host.store);
-    snprintf(command, sizeof(command), "rm -rf %s", path);
-    /* NOLINTNEXTLINE(cert-env33-c): the path is ours */
-    is_int(system(command), 0, "and removed");
+    is_int(remove_tree(path), 0, "and removed");
     return done();
 }

@@ -132,7 +132,7 @@ test_cut(struct kh_store *store)
 int
 main(void)
 {
-    char path[] = "/tmp/kh-store-XXXXXX", command[64];
+    char path[] = "/tmp/kh-store-XXXXXX";
     struct kh_error err = {0};
     struct kh_store store;
 
@@ -145,8 +145,6 @@ main(void)
     test_create(&store);
     test_cut(&store);
     kh_store_close(&store);
-    snprintf(command, sizeof(command), "rm -rf %s", path);
-    /* NOLINTNEXTLINE(cert-env33-c): the path is ours */
-    is_int(system(command), 0, "and removed");
+    is_int(remove_tree(path), 0, "and removed");
     return done();
 }

@@ -1,5 +1,4 @@
 /* The ledger in the database: sums that are put again and again count once. */
-#include <ftw.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -172,15 +171,6 @@ nowhere(void)
     kh_database_close(database);
 }
 
-static int
-remove_one(const char *path, const struct stat *st, int type, struct FTW *where)
-{
-    (void)st;
-    (void)type;
-    (void)where;
-    return remove(path);
-}
-
 int
 main(void)
 {
@@ -192,6 +182,6 @@ main(void)
     counts();
     nowhere();
     kh_loop_free(loop);
-    nftw(dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    remove_tree(dir);
     return done();
 }
