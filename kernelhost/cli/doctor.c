@@ -33,6 +33,7 @@ static const struct {
     {"programs", kh_fact_programs},
     {"default image", kh_fact_image},
     {"host", kh_fact_host},
+    {"configuration", kh_fact_config},
 };
 
 static const char *const levels[] = {"ok", "warn", "fail"};

@@ -41,7 +41,7 @@ kh_fact_fn kh_fact_cgroups, kh_fact_cgroup_kill;
 kh_fact_fn kh_fact_hibernation;
 /* doctor_state.c */
 kh_fact_fn kh_fact_state, kh_fact_overlay, kh_fact_idmap, kh_fact_user,
-    kh_fact_programs, kh_fact_image, kh_fact_host, kh_fact_disk;
+    kh_fact_programs, kh_fact_image, kh_fact_host, kh_fact_config, kh_fact_disk;
 
 /* probe.c: trials in a child process. 0, or a positive errno. */
 int kh_probe_namespaces(int flags);

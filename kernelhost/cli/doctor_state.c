@@ -2,6 +2,7 @@
 #include "kernelhost/cli/doctor.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <string.h>
@@ -10,12 +11,14 @@
 #include <unistd.h>
 
 #include "base/clean.h"
+#include "base/fd.h"
 #include "base/mem.h"
 #include "kernelhost/cli/http.h"
 #include "kernelhost/cli/size.h"
 #include "protocol/jupyter/jsontree.h"
 
 #define GATEWAY_USER "kernelhost-gateway"
+#define CONFIG_MAX   (1024u * 1024)
 
 /* The state directory, or the nearest directory above it that is there. */
 static char *
@@ -226,4 +229,34 @@ kh_fact_host(const struct kh_cli *cli, struct kh_finding *finding)
         kh_finding_bad(finding, KH_FINDING_WARN, "kernelhost serve", "does not run");
     else
         kh_finding_bad(finding, KH_FINDING_WARN, NULL, "%s", err.text);
+}
+
+/* What is in it is the gateway's to judge, which tells how it found it. */
+void
+kh_fact_config(const struct kh_cli *cli, struct kh_finding *finding)
+{
+    AUTO(kh_http) struct kh_http *http = kh_http_new(cli->state);
+    AUTO_FREE char *path = kh_xasprintf("%s/config.json", cli->state), *text = NULL;
+    AUTO_JSON json_t *health = NULL, *tree = NULL;
+    struct kh_error err = {0};
+    const char *problem = "";
+    size_t size = 0;
+    int r = kh_fd_read_file(AT_FDCWD, path, CONFIG_MAX, &text, &size, &err);
+
+    if (r == 0)
+        r = kh_jsontree_parse((struct kh_slice){text, size}, CONFIG_MAX, &tree, &err);
+    kh_http_set_timeout(http, 5000);
+    if (kh_http_call(http, "GET", "/v1/health", NULL, &health, NULL) >= 0)
+        problem = kh_http_text(health, "problem");
+    if (*problem)
+        kh_finding_bad(finding, KH_FINDING_FAIL, NULL, "%s", problem);
+    else if (r == -EACCES)
+        kh_finding_bad(finding, KH_FINDING_WARN, NULL, "not visible without root");
+    else if (r < 0 && r != -ENOENT)
+        kh_finding_bad(finding, KH_FINDING_FAIL, "correct it", "%s: %s", path,
+                       err.text);
+    else if (r == -ENOENT)
+        kh_finding_ok(finding, "there is no %s: no quotas", path);
+    else
+        kh_finding_ok(finding, "%s%s", path, health ? "" : ", not judged without host");
 }

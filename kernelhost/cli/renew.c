@@ -197,6 +197,22 @@ report(struct kh_cli *cli, const char *done, const char *version, json_t *before
     return json_array_size(ended) ? KH_EXIT_FAILURE : KH_EXIT_OK;
 }
 
+/* What was read anew may be wrong; the host goes on without it. */
+static void
+warn(const char *state)
+{
+    AUTO(kh_http) struct kh_http *http = kh_http_new(state);
+    AUTO_JSON json_t *health = NULL;
+    struct kh_error err;
+
+    kh_http_set_timeout(http, WAIT_S * 1000);
+    if (kh_http_call(http, "GET", "/v1/health", NULL, &health, &err) < 0 ||
+        !*kh_http_text(health, "problem"))
+        return;
+    kh_fail(&err, EINVAL, "%s", kh_http_text(health, "problem"));
+    kh_cli_complain(&err);
+}
+
 static int
 renew_and_report(struct kh_cli *cli, const char *program, const char *done,
                  struct kh_error *err)
@@ -221,7 +237,11 @@ renew_and_report(struct kh_cli *cli, const char *program, const char *done,
     r = renew(run, cli->state, program, &version, err);
     if (r == 0)
         r = list_running(cli->state, &after, err);
-    return r < 0 ? r : report(cli, done, version, before, after, seconds() - begun);
+    if (r < 0)
+        return r;
+    r = report(cli, done, version, before, after, seconds() - begun);
+    warn(cli->state);
+    return r;
 }
 
 int

@@ -161,6 +161,7 @@ kh_config_load(const char *path, struct kh_config *ret_config)
 {
     AUTO_FREE char *text = NULL;
     struct kh_error err = {0};
+    char why[200];
     size_t size = 0;
     int r = path ? kh_fd_read_file(AT_FDCWD, path, KH_CONFIG_MAX, &text, &size, &err)
                  : -ENOENT;
@@ -177,6 +178,6 @@ kh_config_load(const char *path, struct kh_config *ret_config)
             KH_CONFIG_FILE
             " of the state directory is not right: %s (hint: correct it, "
             "let everybody read it, then kernelhost restart)",
-            err.text);
+            kh_log_clean(err.text, strlen(err.text), why, sizeof(why)));
     kh_log(KH_LOG_ERROR, "%s", ret_config->bad.text);
 }

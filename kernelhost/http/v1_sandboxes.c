@@ -34,10 +34,14 @@ wait_new(const struct kh_v1_call *call)
 void
 kh_v1_health(const struct kh_v1_call *call)
 {
-    kh_v1_reply(call->request, 200,
-                json_pack("{s:s, s:s, s:i, s:i}", "status", "ok", "version",
-                          PACKAGE_VERSION, "pid", (int)getpid(), "sandboxes",
-                          (int)kh_registry_count(call->gateway->registry)));
+    const struct kh_error *bad = &call->gateway->config.bad;
+    json_t *health = json_pack("{s:s, s:s, s:i, s:i}", "status", "ok", "version",
+                               PACKAGE_VERSION, "pid", (int)getpid(), "sandboxes",
+                               (int)kh_registry_count(call->gateway->registry));
+
+    if (bad->code)
+        json_object_set_new(health, "problem", json_string(bad->text));
+    kh_v1_reply(call->request, 200, health);
 }
 
 static void next_image(struct wait *wait, uint64_t cursor);

@@ -7,13 +7,20 @@ import json
 
 import api
 from host import Host
-from tap import check, done, equal, ok
+from tap import done, equal, ok, parts
 
 
 def configure(host, text):
     (host.state / "config.json").write_text(
         text if isinstance(text, str) else json.dumps(text))
-    host.cli("restart")
+    return host.cli("restart").stderr
+
+
+def judged(host):
+    """What doctor says of it."""
+    return next((fact["level"], fact["detail"])
+                for fact in host.json("doctor", check=False)
+                if fact["fact"] == "configuration")
 
 
 def refused(host, word, *args):
@@ -83,7 +90,11 @@ def copies(host):
 
 def mistakes(host):
     host.cli("create", "kept", "--memory", "64M")
-    configure(host, '{"quotas": {"local": {"sandboxs": 1}}}')
+    warned = configure(host, '{"quotas": {"local": {"sandboxs": 1}}}')
+    ok("no 'sandboxs'" in warned and "hint: correct it" in warned,
+       f"restart warns: {warned.strip()}")
+    level, detail = judged(host)
+    ok(level == "fail" and "no 'sandboxs'" in detail, f"doctor: {level} {detail}")
     equal(host.cli("run", "kept", "-c", "1").stdout, "1\n",
           "what runs is served while the configuration is wrong")
     refused(host, "no 'sandboxs'", "create", "new")
@@ -93,18 +104,17 @@ def mistakes(host):
     configure(host, "{}")
     refused(host, "let everybody read it", "create", "new")
     (host.state / "config.json").chmod(0o644)
-    configure(host, "{}")
+    equal(configure(host, "{}"), "", "when it is right nobody warns")
+    equal(judged(host)[0], "ok", "nor does doctor")
     host.cli("create", "new")
     host.cli("start", "kept")
+    host.stop()
+    (host.state / "config.json").write_text("{")
+    level, detail = judged(host)
+    ok(level == "fail" and "config.json" in detail,
+       f"doctor, while no host runs: {level} {detail}")
 
 
 with Host() as host:
-    with check("quotas"):
-        quotas(host)
-    with check("burst"):
-        burst(host)
-    with check("copies"):
-        copies(host)
-    with check("mistakes"):
-        mistakes(host)
+    parts(host, quotas, burst, copies, mistakes)
 done()

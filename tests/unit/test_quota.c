@@ -47,8 +47,8 @@ refuses(void)
     static const struct {
         const char *text, *words;
     } bad[] = {
-        {"", ""},
-        {"[]", ""},
+        {"", "a value is expected"},
+        {"[]", "object"},
         {"{\"price\":{}}", "no 'price'"},
         {"{\"prices\":[]}", "'prices': must be an object"},
         {"{\"prices\":{\"cpu\":1}}", "no 'cpu'"},
@@ -58,6 +58,10 @@ refuses(void)
         {"{\"quotas\":{\"local\":{\"sandboxes\":0}}}", "'sandboxes': must be an"},
         {"{\"quotas\":{\"local\":{\"running\":1.5}}}", "'running'"},
         {"{\"quotas\":{\"local\":{\"memory\":\"much\"}}}", "'memory': must be bytes"},
+        {"{\"quotas\":{\"local\":{\"memory\":\"\"}}}", "'memory': must be bytes"},
+        {"{\"quotas\":{\"local\":{\"memory\":[]}}}", "'memory': must be bytes"},
+        {"{\"quotas\":{\"local\":{\"forks\":\"\"}}}", "'forks': must be an"},
+        {"{\"quotas\":{\"local\":[]}}", "'local': must be an object"},
         {"{\"quotas\":{\"local\":{\"disks\":\"1G\"}}}", "no 'disks'"},
     };
     struct kh_config c;
@@ -69,12 +73,25 @@ refuses(void)
            "refused: %s (%s)", bad[i].text, err.text);
 }
 
+static bool
+is_ascii(const char *text)
+{
+    while (*text > 0)
+        text++;
+    return !*text;
+}
+
 /* A file that is wrong lifts no quota. */
 static void
 loads(void)
 {
     char path[] = "/tmp/kh-config-XXXXXX";
     static const char right[] = "{\"quotas\":{\"local\":{\"forks\":6}}}";
+    static const char strange[] =
+        "{\"a\303\244\303\244\303\244\303\244\303\244\303\244\303\244\303\244\303\244"
+        "\303\244\303\244\303\244\303\244\303\244\303\244\303\244\303\244\303\244\303"
+        "\244"
+        "\303\244\303\244\":1}";
     int fd = mkstemp(path);
     struct kh_config c;
 
@@ -90,6 +107,11 @@ loads(void)
     ok(c.bad.code == EINVAL && strstr(c.bad.text, "correct it") && !c.quota.forks &&
            c.prices.cpu_second > 0,
        "makes it wrong, in words: %s", c.bad.text);
+    ok(ftruncate(fd, 0) == 0 && pwrite(fd, strange, strlen(strange), 0) > 0,
+       "a name that is cut within a character");
+    kh_config_load(path, &c);
+    ok(c.bad.code == EINVAL && strstr(c.bad.text, "\\xc3") && is_ascii(c.bad.text),
+       "is told in ASCII: %s", c.bad.text);
     ok(ftruncate(fd, KH_CONFIG_MAX + 1) == 0, "a file that is too large");
     kh_config_load(path, &c);
     ok(c.bad.code == EINVAL && strstr(c.bad.text, "larger"), "is wrong, too");
