@@ -21,6 +21,7 @@ struct fork {
     kh_fork_fn *fn;
     void *arg;
     char snapshot[KH_NAME_SIZE];
+    struct kh_ladder ladder; /* of the one that is forked */
     struct kh_fork_child *children;
     struct wait *waits; /* one a child */
     unsigned count, pending;
@@ -88,8 +89,8 @@ on_snapshot(void *arg, const struct kh_broker_reply *reply, int *fd)
             continue;
         fork->pending++;
         kh_registry_create_from(fork->gateway->registry, fork->children[i].name,
-                                fork->snapshot, &reply->limits, on_created,
-                                &fork->waits[i]);
+                                fork->snapshot, &reply->limits, &fork->ladder,
+                                on_created, &fork->waits[i]);
     }
     one_less(fork);
 }
@@ -98,6 +99,7 @@ void
 kh_fork(struct kh_gateway *gateway, const char *name, bool memory,
         const struct kh_fork_child *children, unsigned count, kh_fork_fn *fn, void *arg)
 {
+    const struct kh_sandbox *sandbox = kh_registry_find(gateway->registry, name);
     struct fork *fork = kh_xcalloc(1, sizeof(*fork));
     unsigned failed = 0, i;
     uint64_t nonce;
@@ -108,6 +110,8 @@ kh_fork(struct kh_gateway *gateway, const char *name, bool memory,
     fork->children = kh_xcalloc(count, sizeof(*fork->children));
     fork->waits = kh_xcalloc(count, sizeof(*fork->waits));
     fork->count = count;
+    if (sandbox)
+        fork->ladder = kh_sandbox_record(sandbox)->ladder;
     for (i = 0; i < count; i++) {
         fork->children[i] = children[i];
         failed += children[i].err.code != 0;

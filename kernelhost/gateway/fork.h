@@ -21,10 +21,10 @@ struct kh_fork_child {
 typedef void kh_fork_fn(void *arg, const struct kh_fork_child *children, unsigned count,
                         const struct kh_error *err);
 
-/* Forks the sandbox NAME. CHILDREN (1 to KH_FORKS_MAX) are copied; those that have an
- * error already are left alone; when all have, so is the sandbox. With MEMORY the
- * processes come along; nothing may run in it then. FN is called once, maybe before
- * this returns. */
+/* Forks the sandbox NAME: its image, limits and ladder are those of all. CHILDREN (1 to
+ * KH_FORKS_MAX) are copied; those that have an error already are left alone; when all
+ * have, so is the sandbox. With MEMORY the processes come along; nothing may run in it
+ * then. FN is called once, maybe before this returns. */
 void kh_fork(struct kh_gateway *gateway, const char *name, bool memory,
              const struct kh_fork_child *children, unsigned count, kh_fork_fn *fn,
              void *arg);

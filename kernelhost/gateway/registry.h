@@ -40,10 +40,11 @@ void kh_registry_create(struct kh_registry *registry, const char *name,
                         kh_registry_fn *fn, void *arg);
 
 /* The same from a snapshot, which decides about the image, and about limits that are
- * 0. */
+ * 0. It sleeps as LADDER says; what is 0 there is the host's default. */
 void kh_registry_create_from(struct kh_registry *registry, const char *name,
                              const char *snapshot, const struct kh_limits *limits,
-                             kh_registry_fn *fn, void *arg);
+                             const struct kh_ladder *ladder, kh_registry_fn *fn,
+                             void *arg);
 
 /* What both end in: REQUEST has an image or a snapshot. */
 void kh_registry_make(struct kh_registry *registry, struct kh_broker_request *request,

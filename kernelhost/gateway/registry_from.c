@@ -39,7 +39,7 @@ on_found(void *arg, const struct kh_broker_reply *reply, int *fd)
 void
 kh_registry_create_from(struct kh_registry *registry, const char *name,
                         const char *snapshot, const struct kh_limits *limits,
-                        kh_registry_fn *fn, void *arg)
+                        const struct kh_ladder *ladder, kh_registry_fn *fn, void *arg)
 {
     struct kh_gateway *gateway = kh_registry_gateway(registry);
     const struct kh_quota *quota = &gateway->config.quota;
@@ -48,6 +48,7 @@ kh_registry_create_from(struct kh_registry *registry, const char *name,
     struct from *from;
 
     snprintf(request.other, sizeof(request.other), "%s", snapshot);
+    request.ladder = *ladder;
     if ((!quota->memory || limits->memory) && (!quota->disk || limits->disk)) {
         kh_registry_make(registry, &request, name, limits, fn, arg);
         return;

@@ -163,6 +163,7 @@ static void
 create(const struct kh_v1_call *call, const char *name, bool ensure)
 {
     struct kh_registry *registry = call->gateway->registry;
+    static const struct kh_ladder preset;
     const char *image, *from;
     struct kh_limits limits;
     struct kh_error err;
@@ -176,7 +177,8 @@ create(const struct kh_v1_call *call, const char *name, bool ensure)
     wait = wait_new(call);
     wait->ensure = ensure;
     if (*from)
-        kh_registry_create_from(registry, name, from, &limits, on_created, wait);
+        kh_registry_create_from(registry, name, from, &limits, &preset, on_created,
+                                wait);
     else
         kh_registry_create(registry, name, image, &limits, on_created, wait);
 }

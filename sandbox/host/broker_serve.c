@@ -193,7 +193,7 @@ serve_create(struct kh_broker *broker, const struct kh_broker_request *q,
              struct kh_broker_reply *reply, int *ret_pass)
 {
     const struct kh_snapshot *snapshot = NULL;
-    struct kh_record wish = {.limits = q->limits};
+    struct kh_record wish = {.limits = q->limits, .ladder = q->ladder};
     struct kh_box *box = NULL;
     int r;
 

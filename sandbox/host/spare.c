@@ -244,6 +244,7 @@ kh_spares_claim(struct kh_host *host, const struct kh_record *record)
     spares->ready = box->next_spare;
     wake_in(spares, KH_SPARES_PAUSE * MS);
     box->record.limits.disk = record->limits.disk;
+    box->record.ladder = record->ladder;
     if (rename_inside(box, record->name, &err) < 0) {
         kh_log(KH_LOG_WARN, "%s", err.text);
         (void)kh_box_stop(host, box, true, NULL);

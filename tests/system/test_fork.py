@@ -13,12 +13,16 @@ def fork(host):
     host.cli("create", "origin")
     host.cli("exec", "origin", "--", "python3", "-", input=MAKE)
     run(host, "origin", "x = 1; open('/workspace/who', 'w').write('origin')")
+    ladder = host.json("idle", "origin", "--freeze-after", "1h", "--hibernate-after",
+                       "never")
     names = [f"fork-{n}" for n in range(4)]
     equal(host.cli("fork", "origin", *names).stdout.split(), names,
           "four forks are made")
     want = look(host, "origin", "/tmp", "/workspace")
     for name in names:
         same(look(host, name, "/tmp", "/workspace"), want, f"{name} has everything")
+    equal([host.json("idle", name) for name in names], [ladder] * 4,
+          "and sleeps by itself when the origin does")
     threads = [threading.Thread(target=run, args=(
         host, name, f"open('/workspace/who', 'w').write('{name}'); import os\n"
         f"os.unlink('/workspace/random'); open('/workspace/{name}', 'w')"))
@@ -57,6 +61,7 @@ def fork(host):
     host.cli("fork", "origin", "of-stopped")
     same(look(host, "of-stopped", "/tmp", "/workspace"), want,
          "a stopped one is forked")
+    equal(host.json("idle", "of-stopped"), ladder, "its ladder comes along, too")
     equal(host.json("show", "origin")["state"], "stopped", "and stays stopped")
     equal(snapshots(host), [], "no snapshot is left")
     equal(len(host.disks()), len(host.json("ls")), "nor a disk")
