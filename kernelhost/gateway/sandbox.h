@@ -75,6 +75,9 @@ enum kh_sleep {
 void kh_sandbox_sleep(struct kh_sandbox *sandbox, enum kh_sleep how, kh_sandbox_fn *fn,
                       void *arg);
 
+/* It runs and does not stand still, or is on its way there. */
+bool kh_sandbox_is_awake(const struct kh_sandbox *sandbox);
+
 /* Why it could not hibernate or wake when that was tried last, or NULL. */
 const char *kh_sandbox_problem(const struct kh_sandbox *sandbox);
 

@@ -305,13 +305,21 @@ kh_sandbox_sleep(struct kh_sandbox *sandbox, enum kh_sleep how, kh_sandbox_fn *f
     }
     /* Without a link nobody knows whether a cell runs. */
     if (sandbox->phase != KH_PHASE_AWAY && sandbox->phase != KH_PHASE_CONNECTING &&
-        sandbox->phase != KH_PHASE_GREETING && sandbox->phase != KH_PHASE_STARTING) {
+        sandbox->phase != KH_PHASE_GREETING && sandbox->phase != KH_PHASE_STARTING &&
+        sandbox->phase != KH_PHASE_WAKING) {
         sleep_now(sandbox, how, fn, arg);
         return;
     }
     wish = kh_xcalloc(1, sizeof(*wish));
     *wish = (struct wish){sandbox, how, fn, arg};
     kh_sandbox_up(sandbox, on_up, wish);
+}
+
+bool
+kh_sandbox_is_awake(const struct kh_sandbox *sandbox)
+{
+    return sandbox->record.state == KH_SANDBOX_RUNNING ||
+           sandbox->phase == KH_PHASE_WAKING;
 }
 
 const char *

@@ -73,7 +73,7 @@ kh_snapshot_ask(struct kh_gateway *gateway, const char *name, const char *other,
         kh_fail(&none, ENOENT, "there is no sandbox '%s'", name);
         on_saved(wish, &none);
     } else if (flags & KH_SNAPSHOT_MEMORY) {
-        wish->ran = kh_sandbox_record(sandbox)->state == KH_SANDBOX_RUNNING;
+        wish->ran = kh_sandbox_is_awake(sandbox);
         kh_sandbox_sleep(
             sandbox, flags & KH_SNAPSHOT_TEMPORARY ? KH_SLEEP_VOLATILE : KH_SLEEP_SAVE,
             on_saved, wish);

@@ -8,10 +8,10 @@ import signal
 import time
 
 import session
-from api import call
+from api import Connection, call
 from host import Host
 from outlive import firsts, groups, settled, states
-from tap import done, equal, note, ok
+from tap import done, equal, eventually, note, ok, parts
 from talk import Talk
 
 CYCLES = int(os.environ.get("KH_CYCLES", "8"))
@@ -263,6 +263,27 @@ def refused(host):
     host.cli("rm", "busy")
 
 
+def meanwhile(host):
+    """What wants it to stand still waits for a wake that is under way."""
+    host.cli("create", "rising")
+    session.run(host, "rising", "x = 3")
+    place = "/v1/sandboxes/rising"
+    for path, body, want in (
+            ("snapshots", {"name": "risen", "memory": True}, (201, "running")),
+            ("fork", {"names": ["risen"]}, (200, "running")),
+            ("sleep", {"hibernate": True}, (200, "hibernated"))):
+        host.cli("sleep", "rising")
+        waking = Connection(host.state / "run/api.sock")
+        waking.request("POST", f"{place}/wake")
+        status, answer = call(host, "POST", f"{place}/{path}", body)
+        waking.getresponse().read()
+        equal((status, eventually(lambda w=want: states(host)["rising"] == w[1])),
+              (want[0], True), f"{path} during a wake: {str(answer)[:150]}")
+    equal(session.run(host, "risen", "x"), "3\n", "what was forked has everything")
+    host.cli("rm", "rising", "risen")
+    host.cli("snapshot", "rm", "risen")
+
+
 def too_large(host):
     """What would not come back is not put to sleep; it goes on, with all it has."""
     host.cli("create", "small", "--memory", "128M")
@@ -331,28 +352,28 @@ threading.Thread(target=read).start()
 """
 
 
+def stays_awake(host, text):
+    """At every look, for longer than it may be idle."""
+    ok(not eventually(lambda: states(host)["lazy"] != "running", 4), text)
+
+
 def ladder(host):
     host.cli("create", "lazy")
     session.run(host, "lazy", "x = 1")
     text = host.cli("idle", "lazy").stdout
     equal(text, "freezes after 30s, hibernates after 600s\n", text.strip())
     equal(
-        host.json("idle", "lazy", "--freeze-after", "1s", "--hibernate-after", "3s"),
-        {"freeze_after": 1, "hibernate_after": 3},
+        host.json("idle", "lazy", "--freeze-after", "1s", "--hibernate-after", "4s"),
+        {"freeze_after": 1, "hibernate_after": 4},
         "the ladder can be set",
     )
     client = host.client("lazy")
-    seen, until = [], time.monotonic() + 15
-    while (not seen or seen[-1] != "hibernated") and time.monotonic() < until:
-        state = states(host)["lazy"]
-        if not seen or seen[-1] != state:
-            seen.append(state)
-        time.sleep(0.1)
-    equal(
-        seen,
-        ["running", "frozen", "hibernated"],
-        "idle it goes down, though a client is connected",
-    )
+    equal(states(host)["lazy"], "running", "it runs")
+    for state in ("frozen", "hibernated"):
+        ok(
+            eventually(lambda s=state: states(host)["lazy"] == s),
+            f"idle it is {state}, though a client is connected",
+        )
     client.stop_channels()
     equal(session.run(host, "lazy", "x"), "1\n", "and comes back")
     session.run(
@@ -361,16 +382,13 @@ def ladder(host):
         "import threading\ndef spin():\n  while go: pass\ngo = True\n"
         "threading.Thread(target=spin).start()",
     )
-    time.sleep(3)
-    equal(states(host)["lazy"], "running", "who works is not idle")
+    stays_awake(host, "who works is not idle")
     session.run(host, "lazy", "go = False")
     session.run(host, "lazy", READS)
-    time.sleep(3)
-    equal(states(host)["lazy"], "running", "who reads and writes is not idle")
+    stays_awake(host, "who reads and writes is not idle")
     session.run(host, "lazy", "go = False")
     host.cli("idle", "lazy", "--keep-awake")
-    time.sleep(3)
-    equal(states(host)["lazy"], "running", "who is kept awake does not sleep")
+    stays_awake(host, "who is kept awake does not sleep")
     got = host.cli("idle", "lazy", "--freeze-after", "soon", check=False)
     ok(got.returncode == 2 and "30s" in got.stderr, got.stderr.strip())
     host.stop()
@@ -388,12 +406,8 @@ def ladder(host):
         "create takes the ladder along",
     )
     host.kill_gateway()
-    until = time.monotonic() + 15
-    while states(host)["bare"] != "frozen" and time.monotonic() < until:
-        time.sleep(0.2)
-    equal(
-        states(host)["bare"],
-        "frozen",
+    ok(
+        eventually(lambda: states(host)["bare"] == "frozen"),
         "without a kernel, after a new gateway, it freezes",
     )
     host.cli("rm", "bare")
@@ -401,9 +415,8 @@ def ladder(host):
 
 def main():
     with Host() as host:
-        for part in (frozen, hibernated, connected, restarts, refused, too_large,
-                     misnamed, ladder):
-            part(host)
+        parts(host, frozen, hibernated, connected, restarts, refused, meanwhile,
+              too_large, misnamed, ladder)
         host.cli("rm", "den")
         ok(settled(host, {}), "nothing is left over")
         equal(os.listdir(host.state / "memory"), [], "no memory is left over")
