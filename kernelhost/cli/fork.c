@@ -21,7 +21,10 @@ errno_of(const char *code)
     static const struct {
         const char *code;
         int value;
-    } table[] = {{"invalid", EINVAL}, {"not_found", ENOENT}, {"exists", EEXIST}};
+    } table[] = {{"invalid", EINVAL},
+                 {"not_found", ENOENT},
+                 {"exists", EEXIST},
+                 {"conflict", EEXIST}};
     size_t i;
 
     for (i = 0; i < KH_COUNT(table); i++)

@@ -1,7 +1,9 @@
-/* rm, start, stop, sleep and wake: one request for each name. */
+/* rm, start, stop, sleep and wake: one request for each name. With --json those that
+ * leave a sandbox print one array, whatever the number of names. */
 #include "kernelhost/cli/cli.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "kernelhost/cli/http.h"
 #include "kernelhost/cli/print.h"
@@ -14,6 +16,7 @@ each(struct kh_cli *cli, const struct kh_args *args, const char *method,
      const char *rest, json_t *body)
 {
     AUTO(kh_http) struct kh_http *http = kh_http_new(cli->state);
+    AUTO_JSON json_t *all = json_array();
     int status = KH_EXIT_OK;
     size_t i;
 
@@ -29,12 +32,14 @@ each(struct kh_cli *cli, const struct kh_args *args, const char *method,
             kh_cli_complain(&err);
             if (status == KH_EXIT_OK)
                 status = kh_cli_exit_status(err.code);
-        } else if (cli->json && !json_is_null(answer)) {
-            kh_print_json(answer);
+        } else if (answer && !json_is_null(answer)) {
+            json_array_append(all, answer);
         }
         if (r == -EHOSTDOWN)
             break;
     }
+    if (cli->json && strcmp(method, "DELETE") != 0)
+        kh_print_json(all);
     return status;
 }
 

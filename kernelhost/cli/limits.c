@@ -102,6 +102,21 @@ kh_limits_read(const struct kh_args *args, json_t *body, struct kh_error *err)
     return 0;
 }
 
+/* Who is kept awake does not sleep after a while. */
+static int
+check_awake(const struct kh_args *args, const char *option, struct kh_error *err)
+{
+    const char *text = kh_args_get(args, option);
+
+    if (!kh_args_has(args, "keep-awake") || !text || !strcmp(text, "never"))
+        return 0;
+    return kh_fail(err, EINVAL,
+                   "'--keep-awake' and '--%s %.40s' contradict each other (hint: leave "
+                   "one out; '--freeze-after never' or '--hibernate-after never' is "
+                   "for one of the two)",
+                   option, text);
+}
+
 /* The option's value as the API wants it; nothing when it was not given. */
 static int
 put_time(const struct kh_args *args, const char *option, const char *field,
@@ -125,8 +140,12 @@ put_time(const struct kh_args *args, const char *option, const char *field,
 int
 kh_idle_read(const struct kh_args *args, json_t *body, struct kh_error *err)
 {
-    int r = put_time(args, "freeze-after", "freeze_after", body, err);
+    int r = check_awake(args, "freeze-after", err);
 
+    if (r == 0)
+        r = check_awake(args, "hibernate-after", err);
+    if (r == 0)
+        r = put_time(args, "freeze-after", "freeze_after", body, err);
     return r < 0 ? r : put_time(args, "hibernate-after", "hibernate_after", body, err);
 }
 

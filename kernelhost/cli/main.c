@@ -33,7 +33,8 @@ const struct kh_command kh_commands[] = {
      "nothing is changed.",
      kh_options_upgrade, 0, 0, 0, 0, kh_cmd_upgrade},
     {"create",
-     "[NAME] [--image IMAGE | --from SNAPSHOT] [--memory SIZE] [--cpus N] [--pids N]",
+     "[NAME] [--image IMAGE | --from SNAPSHOT] [--memory SIZE] [--cpus N] [--pids N] "
+     "[--disk SIZE] [--freeze-after TIME] [--hibernate-after TIME] [--keep-awake]",
      "make a sandbox and print its name",
      "NAME has 1 to 56 lower-case letters, digits and inner hyphens. Without one the\n"
      "host makes one. Sizes end in K, M or G (of 1024).",
@@ -115,7 +116,8 @@ const struct kh_command kh_commands[] = {
      "and\n"
      "a kernel when there is none.",
      kh_options_connect, 1, 1, 0, 0, kh_cmd_connect},
-    {"kernel", "-f FILE [--image IMAGE] [--memory SIZE] [--cpus N] [--pids N]",
+    {"kernel",
+     "-f FILE [--image IMAGE] [--memory SIZE] [--cpus N] [--pids N] [--disk SIZE]",
      "be the kernel process that a Jupyter program starts",
      "What kernelspecs call. Makes a sandbox of its own, serves the endpoints in the\n"
      "connection file and stays as long as the kernel. Other arguments mean nothing:\n"

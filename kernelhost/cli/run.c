@@ -88,7 +88,9 @@ read_create(const struct kh_args *args, json_t **ret_create, struct kh_error *er
         *ret_create = json_incref(create);
     else if (json_object_size(create))
         return kh_fail(err, EINVAL,
-                       "an image or limits are for a new sandbox (hint: --create)");
+                       "an image or limits are for a new sandbox (hint: kernelhost run "
+                       "%.80s --create)",
+                       args->word[0]);
     return 0;
 }
 
@@ -118,7 +120,9 @@ kh_cmd_run(struct kh_cli *cli, const struct kh_args *args, struct kh_error *err)
     if (!code && args->words == 1 && isatty(STDIN_FILENO))
         return kh_fail(
             err, EINVAL,
-            "nothing to run (hint: -c CODE, a file, or code on standard input)");
+            "nothing to run (hint: kernelhost run %.80s -c CODE, a file, or code on "
+            "standard input)",
+            run.sandbox);
     if (code)
         return run_code(&run, code, strlen(code), err);
     r = kh_notebook_read_file(path, &data, &size, err);

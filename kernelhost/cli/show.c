@@ -40,8 +40,10 @@ integer(const json_t *object, const char *member)
 }
 
 static void
-add_usage(struct kh_buf *out, const json_t *limits, const json_t *usage)
+add_usage(struct kh_buf *out, const json_t *sandbox)
 {
+    const json_t *limits = json_object_get(sandbox, "limits");
+    const json_t *usage = json_object_get(sandbox, "usage");
     char now[KH_SIZE_TEXT], peak[KH_SIZE_TEXT], limit[KH_SIZE_TEXT];
 
     add(out, "memory", "%s of %s (peak %s)", SIZE_OF(usage, "memory", now),
@@ -53,8 +55,8 @@ add_usage(struct kh_buf *out, const json_t *limits, const json_t *usage)
     if (integer(limits, "disk"))
         add(out, "disk", "at most %s", SIZE_OF(limits, "disk", limit));
     if (integer(usage, "oom_kills"))
-        add(out, "oom kills", "%lld (hint: a larger --memory)",
-            integer(usage, "oom_kills"));
+        add(out, "oom kills", "%lld (hint: kernelhost limits %s --memory SIZE)",
+            integer(usage, "oom_kills"), kh_http_text(sandbox, "name"));
 }
 
 static void
@@ -118,8 +120,7 @@ print_sandbox(const json_t *sandbox)
         kh_print_time(kh_http_text(sandbox, "created"), created));
     add(&out, "started", "%s",
         kh_print_time(kh_http_text(sandbox, "started"), started));
-    add_usage(&out, json_object_get(sandbox, "limits"),
-              json_object_get(sandbox, "usage"));
+    add_usage(&out, sandbox);
     add_sleep(&out, sandbox);
     add_kernels(&out, json_object_get(sandbox, "kernels"));
     kh_fd_write_full(STDOUT_FILENO, kh_buf_ptr(&out), kh_buf_len(&out));

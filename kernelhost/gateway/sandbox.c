@@ -281,8 +281,9 @@ kh_sandbox_up(struct kh_sandbox *sandbox, kh_sandbox_fn *fn, void *arg)
         fn(arg, &err);
         return;
     case KH_PHASE_BROKEN:
-        kh_fail(&err, EBUSY, "sandbox '%s' is broken (hint: stop it, then start it)",
-                sandbox->record.name);
+        kh_fail(&err, EBUSY,
+                "sandbox '%s' is broken (hint: kernelhost stop %s, then start it)",
+                sandbox->record.name, sandbox->record.name);
         fn(arg, &err);
         return;
     case KH_PHASE_STOPPED:

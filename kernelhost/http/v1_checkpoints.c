@@ -21,6 +21,7 @@ struct call {
     struct kh_sink sink; /* first */
     struct kh_http_request *request;
     struct kh_kernel *kernel;
+    char sandbox[KH_NAME_SIZE];
     uint64_t number;     /* of the request */
     uint64_t checkpoint; /* that it is about, or 0 */
     bool asking;         /* kh_kernel_ask has not returned */
@@ -145,19 +146,21 @@ static void
 answer_failed(const struct call *call, const json_t *content)
 {
     static const char earlier[] = " (hint: a sandbox that an earlier version has "
-                                  "started cannot: stop it and start it)";
+                                  "started cannot: kernelhost stop ";
     static const struct {
         const char *ename;
         unsigned status;
-        const char *code, *hint;
+        const char *code;
+        const char *hint, *more; /* before the sandbox's name, and behind it */
     } table[] = {
-        {"CheckpointRefused", 409, "conflict", ""},
-        {"NoSuchCheckpoint", 404, "not_found", ""},
-        {"KernelDied", 409, "conflict", ""},
-        {"KernelRestarted", 409, "conflict", ""},
-        {"KernelError", 409, "conflict", earlier},
-        {"KernelUnavailable", 503, "unavailable", earlier},
-        {NULL, 503, "unavailable", ""},
+        {"CheckpointRefused", 409, "conflict", NULL, NULL},
+        {"NoSuchCheckpoint", 404, "not_found", " (hint: kernelhost checkpoints ",
+         " lists them)"},
+        {"KernelDied", 409, "conflict", NULL, NULL},
+        {"KernelRestarted", 409, "conflict", NULL, NULL},
+        {"KernelError", 409, "conflict", earlier, ", then start it)"},
+        {"KernelUnavailable", 503, "unavailable", earlier, ", then start it)"},
+        {NULL, 503, "unavailable", NULL, NULL},
     };
     const char *ename = json_string_value(json_object_get(content, "ename"));
     const char *evalue = json_string_value(json_object_get(content, "evalue"));
@@ -165,8 +168,10 @@ answer_failed(const struct call *call, const json_t *content)
 
     while (table[i].ename && (!ename || strcmp(table[i].ename, ename) != 0))
         i++;
-    kh_v1_fail(call->request, table[i].status, table[i].code, "%.400s%s",
-               evalue ? evalue : "the kernel did not answer", table[i].hint);
+    kh_v1_fail(call->request, table[i].status, table[i].code, "%.400s%s%s%s",
+               evalue ? evalue : "the kernel did not answer",
+               table[i].hint ? table[i].hint : "", table[i].hint ? call->sandbox : "",
+               table[i].hint ? table[i].more : "");
 }
 
 /* ---- asking ---- */
@@ -237,6 +242,7 @@ ask(const struct kh_v1_call *v1, struct kh_kernel *kernel,
     call->sink.gone = on_kernel_gone;
     call->request = v1->request;
     call->kernel = kernel;
+    memcpy(call->sandbox, v1->name, sizeof(call->sandbox));
     call->checkpoint = question->checkpoint;
     call->answer = question->answer;
     call->asking = true;
@@ -261,8 +267,8 @@ running_kernel(const struct kh_v1_call *v1)
 
     if (kernel && !kh_kernel_runs(kernel)) {
         kh_v1_fail(v1->request, 409, "conflict",
-                   "the kernel does not run: it has no state (hint: run something in "
-                   "it)");
+                   "the kernel does not run: it has no state (hint: kernelhost run %s)",
+                   v1->name);
         return NULL;
     }
     return kernel;

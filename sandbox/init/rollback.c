@@ -62,8 +62,7 @@ say_none(struct kh_buf *content, uint64_t number)
 {
     kh_buf_addf(content,
                 "{\"status\":\"error\",\"ename\":\"NoSuchCheckpoint\",\"evalue\":\"the "
-                "kernel has no checkpoint %llu (hint: kernelhost checkpoints lists "
-                "them)\",\"traceback\":[]}",
+                "kernel has no checkpoint %llu\",\"traceback\":[]}",
                 (unsigned long long)number);
 }
 

@@ -94,7 +94,7 @@ def forth_and_back():
             content = json.loads(content)
             ok(kinds(frames) == FAST and frames[1].flags == 1
                and content["ename"] == "NoSuchCheckpoint"
-               and f"no checkpoint {number} " in content["evalue"],
+               and f"no checkpoint {number}" in content["evalue"],
                f"{number} is none: {content['evalue']}")
         equal(k.say("runner.state"), "9", "which changes nothing")
         frames = c.stop()

@@ -11,7 +11,7 @@ import time
 from api import call, kernel_of
 from host import Host
 from outlive import all_is_known, value
-from tap import check, done, equal, note, ok
+from tap import check, done, equal, eventually, note, ok, parts
 
 
 def run(host, name, code, check=True):
@@ -112,7 +112,8 @@ def refused(host):
        f"threads: {got.stderr.strip()}")
     run(host, "box", "stop.set(); thread.join(); mark = 5")
     for args, status, reason in (
-        (("rollback", "box", "77"), 3, "no checkpoint 77"),
+        (("rollback", "box", "77"), 3,
+         "no checkpoint 77 (hint: kernelhost checkpoints box "),
         (("rollback", "box", "0"), 2, "1 .. "),
         (("rollback", "box", "x"), 2, "CHECKPOINT"),
         (("checkpoint", "rm", "box", "77"), 3, "no checkpoint 77"),
@@ -242,15 +243,6 @@ def nspid(pid):
                  if line.startswith("NSpid:")), [])
 
 
-def eventually(condition, seconds=5):
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.05)
-    return True
-
-
 def gone(host):
     """Nothing of them outlives the kernel that they are of."""
     for i in range(20):
@@ -316,10 +308,8 @@ def crowded(host):
 def main():
     with Host(preload="numpy,pandas,matplotlib.pyplot") as host:
         host.cli("create", "box")
-        for part in (rolled_back, lost_is_told, refused, busy, branches, gone, api,
-                     crowded):
-            note(part.__name__)
-            part(host)
+        parts(host, rolled_back, lost_is_told, refused, busy, branches, gone, api,
+              crowded)
         host.cli("rm", "box")
         ok(all_is_known(host), "in the end nothing is left over")
     done()

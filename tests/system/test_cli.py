@@ -248,9 +248,18 @@ def others(host):
     host.cli("kernelspec", "remove", "mine", "--prefix", TMP / "jupyter")
     ok(not where.exists(), "kernelspec remove")
     equal(host.json("create", "with-json")["name"], "with-json", "create --json")
-    ok(cli(host, "stop", "with-json", "--json").returncode == 0, "stop --json")
-    ok(cli(host, "start", "with-json", "--json").returncode == 0, "start --json")
-    equal(cli(host, "rm", "with-json", "--json").returncode, 0, "rm --json")
+    host.cli("create", "too")
+    for words, state in ((["stop"], "stopped"), (["start"], "running"),
+                         (["sleep", "--frozen"], "frozen"), (["wake"], "running")):
+        for names in (["with-json", "too"], ["too"]):
+            equal([(s["name"], s["state"]) for s in host.json(*words, *names)],
+                  [(name, state) for name in names],
+                  f"{words[0]} --json of {len(names)} prints one array")
+    got = cli(host, "start", "nosuch", "too", "--json")
+    equal((got.returncode, [s["name"] for s in json.loads(got.stdout)]), (3, ["too"]),
+          "of those for which it was done")
+    got = cli(host, "rm", "with-json", "too", "--json")
+    equal((got.returncode, got.stdout), (0, ""), "rm --json prints nothing")
 
 
 def serve():

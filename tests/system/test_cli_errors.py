@@ -70,7 +70,12 @@ WRONG = [
     ("run taken script.py -o out.ipynb", USAGE, "--output"),
     ("run taken good.ipynb -o nosuch/out.ipynb", None, "nosuch"),
     ("run taken -k cobol -c 1", USAGE, "language python"),
-    ("run taken", USAGE, "nothing to run"),
+    ("run taken", USAGE, "nothing to run taken -c"),
+    ("run taken --memory 1G -c 1", USAGE, "hint kernelhost run taken --create"),
+    # idle
+    ("idle taken --keep-awake --freeze-after 10s", USAGE, "--keep-awake 10s hint"),
+    ("idle taken --hibernate-after 1h --keep-awake", USAGE, "--keep-awake 1h hint"),
+    ("create new --keep-awake --freeze-after 10s", USAGE, "--keep-awake 10s hint"),
     # exec
     ("exec taken", USAGE, "usage"),
     ("exec taken -e novalue -- true", USAGE, "novalue hint"),
