@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/clean.h"
@@ -13,6 +14,8 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "kernelhost/gateway/database_own.h"
+
+#define THIN_S (24u * 3600)
 
 struct queue {
     struct kh_database_op *first, **tail;
@@ -35,8 +38,9 @@ struct kh_database {
     uint64_t failures;    /* lists or single writes that are lost */
     struct kh_error lost; /* why the last one is */
 
-    sqlite3 *db;    /* the thread's, once it runs; NULL: to be opened */
-    bool complains; /* it has told of an error */
+    sqlite3 *db;      /* the thread's, once it runs; NULL: to be opened */
+    bool complains;   /* it has told of an error */
+    uint64_t thinned; /* when */
 };
 
 static void
@@ -116,6 +120,20 @@ write_down(struct kh_database *database, struct kh_database_op *list)
     (void)!write(database->event, &one, sizeof(one));
 }
 
+/* Once a day. Nothing waits for it but what is asked for meanwhile. */
+static void
+thin(struct kh_database *database)
+{
+    uint64_t now = (uint64_t)time(NULL);
+
+    if (!database->db || now < database->thinned + THIN_S)
+        return;
+    database->thinned = now;
+    if (kh_database_usage_thin(database->db, now) != SQLITE_OK)
+        kh_log(KH_LOG_WARN, "the ledger of use is not thinned why=%s",
+               sqlite3_errmsg(database->db));
+}
+
 static void *
 work(void *arg)
 {
@@ -131,6 +149,7 @@ work(void *arg)
         list = take_all(&database->asked);
         pthread_mutex_unlock(&database->lock);
         write_down(database, list);
+        thin(database);
         pthread_mutex_lock(&database->lock);
     }
     pthread_mutex_unlock(&database->lock);

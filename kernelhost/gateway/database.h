@@ -23,8 +23,10 @@
 #define KH_DATABASE_FILE    "registry.db"
 #define KH_DATABASE_OWNER   "local" /* until there are others */
 #define KH_DATABASE_WAITING 100000u /* writes that may wait */
-#define KH_PREFIX_SIZE      32
-#define KH_KIND_SIZE        33
+#define KH_LEDGER_HOURS_S                                                              \
+    (100u * 24 * 3600) /* so long the ledger has hours, not days */
+#define KH_PREFIX_SIZE 32
+#define KH_KIND_SIZE   33
 
 struct kh_database;
 
@@ -130,13 +132,17 @@ void kh_database_put_account(struct kh_database *database,
                              const struct kh_row_account *row);
 void kh_database_put_work(struct kh_database *database, const struct kh_row_work *row);
 
-/* Reads the ledger from the hour of SINCE (seconds since 1970; 0: all), with what was
- * put before; of one sandbox (NAME) or of all (NULL). FN gets it once, and either ERR
- * or SHEET, which lasts for the call. */
+/* Reads the ledger from kh_database_ledger_since on (0: all), with what was put before;
+ * of one sandbox (NAME) or of all (NULL). FN gets it once, and either ERR or SHEET,
+ * which lasts for the call. */
 typedef void kh_database_sheet_fn(void *arg, const struct kh_ledger_sheet *sheet,
                                   const struct kh_error *err);
 void kh_database_read_ledger(struct kh_database *database, uint64_t since,
                              const char *name, kh_database_sheet_fn *fn, void *arg);
+
+/* From when it is read for who asks for SINCE (seconds since 1970): from the beginning
+ * of that hour, or of that day in UTC if it is longer ago than KH_LEDGER_HOURS_S. */
+uint64_t kh_database_ledger_since(uint64_t since, uint64_t now);
 
 /* True if it is kept at all. */
 bool kh_database_lasts(const struct kh_database *database);

@@ -76,10 +76,25 @@ void kh_database_rows_release(struct kh_database_rows *rows);
     "  seen_executions INTEGER NOT NULL, seen_cpu_usec INTEGER NOT NULL,"              \
     "  seen_wall_usec INTEGER NOT NULL) WITHOUT ROWID;"
 
+/* The same since the beginning, which is asked for most: so nobody adds up years. */
+#define KH_DATABASE_USAGE_TOTALS                                                       \
+    "CREATE TABLE totals("                                                             \
+    "  sandbox BLOB PRIMARY KEY,"                                                      \
+    "  cpu_usec INTEGER NOT NULL, memory INTEGER NOT NULL, disk INTEGER NOT NULL,"     \
+    "  running_ms INTEGER NOT NULL, frozen_ms INTEGER NOT NULL,"                       \
+    "  hibernated_ms INTEGER NOT NULL, executions INTEGER NOT NULL) WITHOUT ROWID;"    \
+    "INSERT INTO totals SELECT sandbox,total(cpu_usec),total(memory),total(disk),"     \
+    "  total(running_ms),total(frozen_ms),total(hibernated_ms),total(executions)"      \
+    "  FROM hours GROUP BY sandbox;"
+
 int kh_database_usage_account(sqlite3 *db, const struct kh_row_account *row);
 int kh_database_usage_work(sqlite3 *db, const struct kh_row_work *row);
 int kh_database_usage_read(sqlite3 *db, uint64_t since, const char *name,
                            struct kh_ledger_sheet *ret_sheet);
+
+/* In a transaction of its own: hours of before KH_LEDGER_HOURS_S, reckoned from NOW,
+ * become days, and kernels of sandboxes that were removed before that go. */
+int kh_database_usage_thin(sqlite3 *db, uint64_t now);
 void kh_database_sheet_release(struct kh_ledger_sheet *sheet);
 
 /* Writes all of LIST in one transaction: it is on the disk, or nothing of it is. */

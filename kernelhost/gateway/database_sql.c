@@ -32,6 +32,7 @@ static const char *const migrations[] = {
     "  scheme TEXT NOT NULL, kernel_name TEXT NOT NULL, published INTEGER NOT NULL,"
     "  PRIMARY KEY(kernel, transport)) WITHOUT ROWID;",
     KH_DATABASE_USAGE_TABLES,
+    KH_DATABASE_USAGE_TOTALS,
 };
 
 /* The order of struct kh_connfile's ports, as columns. */
@@ -116,9 +117,8 @@ check(sqlite3 *db)
     sqlite3_stmt *stmt;
     int r = sqlite3_prepare_v2(db, "PRAGMA quick_check(1)", -1, &stmt, NULL);
 
-    if (r != SQLITE_OK)
-        return r;
-    r = sqlite3_step(stmt);
+    if (r == SQLITE_OK)
+        r = sqlite3_step(stmt);
     if (r == SQLITE_ROW)
         r = strcmp((const char *)sqlite3_column_text(stmt, 0), "ok") ? SQLITE_CORRUPT
                                                                      : SQLITE_OK;

@@ -1,4 +1,6 @@
-/* database_usage: the ledger in the registry's database: what was used, by hour. */
+/* database_usage: the ledger in the registry's database: what was used, by hour and in
+ * all. Hours of long ago are days, and of kernels of sandboxes that were removed long
+ * ago nothing stays of its own. */
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -8,7 +10,17 @@
 #include "kernelhost/gateway/database_own.h"
 
 #define HOUR_S   3600
+#define DAY_S    86400
 #define ROWS_MAX 1000000
+
+/* The columns of hours and totals that are added up. */
+#define SUM_COLUMNS "cpu_usec,memory,disk,running_ms,frozen_ms,hibernated_ms,executions"
+#define ADD_EXCLUDED                                                                   \
+    "cpu_usec=cpu_usec+excluded.cpu_usec,memory=memory+excluded.memory,"               \
+    "disk=disk+excluded.disk,running_ms=running_ms+excluded.running_ms,"               \
+    "frozen_ms=frozen_ms+excluded.frozen_ms,"                                          \
+    "hibernated_ms=hibernated_ms+excluded.hibernated_ms,"                              \
+    "executions=executions+excluded.executions"
 
 /* The sums of struct kh_account, as columns. */
 enum { CPU, MEMORY, DISK, RUNNING, FROZEN, HIBERNATED, SUMS };
@@ -65,11 +77,27 @@ subtract(uint64_t *now, const uint64_t *last, int count)
         now[i] = now[i] > last[i] ? now[i] - last[i] : 0;
 }
 
+/* SQL takes the sandbox, the sums, the executions and, if it wants it, the hour. */
 static int
-add_hour(sqlite3 *db, const uint8_t id[KH_ID_SIZE], const uint64_t sums[SUMS],
-         uint64_t executions)
+add_to(sqlite3 *db, const char *sql, const uint8_t id[KH_ID_SIZE],
+       const uint64_t sums[SUMS], uint64_t executions)
 {
     sqlite3_stmt *stmt = NULL;
+    int i, r = prepare(db, sql, &stmt);
+
+    sqlite3_bind_blob(stmt, 1, id, KH_ID_SIZE, SQLITE_STATIC);
+    for (i = 0; i < SUMS; i++)
+        sqlite3_bind_int64(stmt, 2 + i, (sqlite3_int64)sums[i]);
+    sqlite3_bind_int64(stmt, 2 + SUMS, (sqlite3_int64)executions);
+    if (sqlite3_bind_parameter_count(stmt) > 2 + SUMS)
+        sqlite3_bind_int64(stmt, 3 + SUMS, time(NULL) / HOUR_S * HOUR_S);
+    return finish(stmt, r);
+}
+
+static int
+add_use(sqlite3 *db, const uint8_t id[KH_ID_SIZE], const uint64_t sums[SUMS],
+        uint64_t executions)
+{
     bool any = executions;
     int i, r;
 
@@ -77,21 +105,17 @@ add_hour(sqlite3 *db, const uint8_t id[KH_ID_SIZE], const uint64_t sums[SUMS],
         any |= sums[i] > 0;
     if (!any)
         return SQLITE_OK;
-    r = prepare(db,
-                "INSERT INTO hours VALUES(?,?,?,?,?,?,?,?,?) "
-                "ON CONFLICT(sandbox,hour) DO UPDATE SET "
-                "cpu_usec=cpu_usec+excluded.cpu_usec,memory=memory+excluded.memory,"
-                "disk=disk+excluded.disk,running_ms=running_ms+excluded.running_ms,"
-                "frozen_ms=frozen_ms+excluded.frozen_ms,"
-                "hibernated_ms=hibernated_ms+excluded.hibernated_ms,"
-                "executions=executions+excluded.executions",
-                &stmt);
-    sqlite3_bind_blob(stmt, 1, id, KH_ID_SIZE, SQLITE_STATIC);
-    sqlite3_bind_int64(stmt, 2, time(NULL) / HOUR_S * HOUR_S);
-    for (i = 0; i < SUMS; i++)
-        sqlite3_bind_int64(stmt, 3 + i, (sqlite3_int64)sums[i]);
-    sqlite3_bind_int64(stmt, 3 + SUMS, (sqlite3_int64)executions);
-    return finish(stmt, r);
+    r = add_to(db,
+               "INSERT INTO hours(sandbox," SUM_COLUMNS ",hour) "
+               "VALUES(?,?,?,?,?,?,?,?,?) "
+               "ON CONFLICT(sandbox,hour) DO UPDATE SET " ADD_EXCLUDED,
+               id, sums, executions);
+    if (r != SQLITE_OK)
+        return r;
+    return add_to(db,
+                  "INSERT INTO totals(sandbox," SUM_COLUMNS ") VALUES(?,?,?,?,?,?,?,?) "
+                  "ON CONFLICT(sandbox) DO UPDATE SET " ADD_EXCLUDED,
+                  id, sums, executions);
 }
 
 static int
@@ -136,7 +160,7 @@ kh_database_usage_account(sqlite3 *db, const struct kh_row_account *row)
     memcpy(more, sums, sizeof(more));
     subtract(more, last, SUMS);
     if (r == SQLITE_OK)
-        r = add_hour(db, row->id, more, 0);
+        r = add_use(db, row->id, more, 0);
     return r == SQLITE_OK ? put_account(db, row, sums) : r;
 }
 
@@ -186,8 +210,59 @@ kh_database_usage_work(sqlite3 *db, const struct kh_row_work *row)
     if (last[WORKS] == row->epoch)
         subtract(more, last, WORKS);
     if (r == SQLITE_OK)
-        r = add_hour(db, row->sandbox, none, more[EXECUTIONS]);
+        r = add_use(db, row->sandbox, none, more[EXECUTIONS]);
     return r == SQLITE_OK ? put_work(db, row, more) : r;
+}
+
+/* ---- thinning ---- */
+
+/* Before the day that begins here there are days, and no hours. */
+static uint64_t
+days_until(uint64_t now)
+{
+    return now > KH_LEDGER_HOURS_S ? (now - KH_LEDGER_HOURS_S) / DAY_S * DAY_S : 0;
+}
+
+uint64_t
+kh_database_ledger_since(uint64_t since, uint64_t now)
+{
+    return since < days_until(now) ? since / DAY_S * DAY_S : since / HOUR_S * HOUR_S;
+}
+
+static int
+run(sqlite3 *db, const char *sql, uint64_t value)
+{
+    sqlite3_stmt *stmt = NULL;
+    int r = prepare(db, sql, &stmt);
+
+    sqlite3_bind_int64(stmt, 1, (sqlite3_int64)value);
+    return finish(stmt, r);
+}
+
+int
+kh_database_usage_thin(sqlite3 *db, uint64_t now)
+{
+    static const char *const steps[] = {
+        "INSERT INTO hours(sandbox,hour," SUM_COLUMNS
+        ") SELECT sandbox,hour/86400*86400,"
+        "total(cpu_usec),total(memory),total(disk),total(running_ms),total(frozen_ms),"
+        "total(hibernated_ms),total(executions) FROM hours "
+        "WHERE hour<?1 AND hour%86400<>0 GROUP BY sandbox,hour/86400 "
+        "ON CONFLICT(sandbox,hour) DO UPDATE SET " ADD_EXCLUDED,
+        "DELETE FROM hours WHERE hour<?1 AND hour%86400<>0",
+        "DELETE FROM works WHERE sandbox IN "
+        "(SELECT id FROM accounts WHERE removed>0 AND removed<?1)",
+    };
+    int r = sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
+    size_t i;
+
+    for (i = 0; r == SQLITE_OK && i < KH_COUNT(steps); i++)
+        r = run(db, steps[i], days_until(now));
+    if (r == SQLITE_OK)
+        r = sqlite3_exec(db, "COMMIT", NULL, NULL, NULL);
+    if (r != SQLITE_OK)
+        sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL);
+    return r;
 }
 
 /* ---- reading ---- */
@@ -264,26 +339,33 @@ read_rows(sqlite3_stmt *stmt, size_t size, void (*take)(sqlite3_stmt *, void *ro
     return r == SQLITE_DONE || r == SQLITE_ROW ? SQLITE_OK : r;
 }
 
+static const char in_all[] =
+    "SELECT a.id,a.name,a.owner,a.created,a.removed,a.disk_now,"
+    "t.cpu_usec,t.memory,t.disk,t.running_ms,t.frozen_ms,t.hibernated_ms,t.executions "
+    "FROM accounts a LEFT JOIN totals t ON t.sandbox=a.id "
+    "WHERE (?1='' OR a.name=?1) AND (a.removed=0 OR t.sandbox IS NOT NULL) "
+    "ORDER BY a.name,a.created DESC";
+static const char by_hours[] =
+    "SELECT a.id,a.name,a.owner,a.created,a.removed,a.disk_now,"
+    "total(h.cpu_usec),total(h.memory),total(h.disk),total(h.running_ms),"
+    "total(h.frozen_ms),total(h.hibernated_ms),total(h.executions) "
+    "FROM accounts a LEFT JOIN hours h ON h.sandbox=a.id AND h.hour>=?2 "
+    "WHERE ?1='' OR a.name=?1 GROUP BY a.id HAVING a.removed=0 OR count(h.hour)>0 "
+    "ORDER BY a.name,a.created DESC";
+
 /* Removed ones that have used nothing since then are left out. */
 int
 kh_database_usage_read(sqlite3 *db, uint64_t since, const char *name,
                        struct kh_ledger_sheet *ret_sheet)
 {
     struct kh_ledger_sheet sheet = {0};
-    uint64_t hour = since / HOUR_S * HOUR_S;
+    uint64_t hour = kh_database_ledger_since(since, (uint64_t)time(NULL));
     sqlite3_stmt *stmt = NULL;
-    int r = prepare(db,
-                    "SELECT a.id,a.name,a.owner,a.created,a.removed,a.disk_now,"
-                    "total(h.cpu_usec),total(h.memory),total(h.disk),"
-                    "total(h.running_ms),total(h.frozen_ms),total(h.hibernated_ms),"
-                    "total(h.executions) FROM accounts a LEFT JOIN hours h "
-                    "ON h.sandbox=a.id AND h.hour>=?1 WHERE ?2='' OR a.name=?2 "
-                    "GROUP BY a.id HAVING a.removed=0 OR count(h.hour)>0 "
-                    "ORDER BY a.name,a.created DESC",
-                    &stmt);
+    int r = prepare(db, since ? by_hours : in_all, &stmt);
 
-    sqlite3_bind_int64(stmt, 1, (sqlite3_int64)hour);
-    sqlite3_bind_text(stmt, 2, name, -1, SQLITE_STATIC);
+    sqlite3_bind_text(stmt, 1, name, -1, SQLITE_STATIC);
+    if (since)
+        sqlite3_bind_int64(stmt, 2, (sqlite3_int64)hour);
     if (r == SQLITE_OK)
         r = read_rows(stmt, sizeof(*sheet.used), take_used, &sheet.used,
                       &sheet.used_count);

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/mem.h"
 #include "kernelhost/gateway/metering.h"
@@ -156,6 +157,7 @@ answer(struct kh_gateway *gateway, struct kh_http_request *request,
 {
     const struct kh_prices *prices = &gateway->config.prices;
     struct kh_used total = {.disk_now = 0};
+    uint64_t now = (uint64_t)time(NULL);
     json_t *array;
     size_t i;
 
@@ -171,8 +173,8 @@ answer(struct kh_gateway *gateway, struct kh_http_request *request,
     }
     kh_v1_reply(request, 200,
                 json_pack("{s:o, s:{s:f, s:f, s:f}, s:o, s:o}", "since",
-                          kh_v1_date(since / 3600 * 3600), "prices", "cpu_second",
-                          prices->cpu_second, "memory_gib_second",
+                          kh_v1_date(kh_database_ledger_since(since, now)), "prices",
+                          "cpu_second", prices->cpu_second, "memory_gib_second",
                           prices->memory_gib_second, "disk_gib_second",
                           prices->disk_gib_second, "sandboxes", array, "total",
                           sums_json(prices, &total)));

@@ -1,8 +1,11 @@
 /* The ledger in the database: sums that are put again and again count once. */
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+
+#include <sqlite3.h>
 
 #include "kernelhost/gateway/database.h"
 #include "kernelhost/gateway/metering.h"
@@ -133,6 +136,88 @@ works(void)
     kh_database_close(database);
 }
 
+/* The file as it is; what a query of one number says. */
+static long long
+ask_file(const char *sql)
+{
+    char path[200];
+    sqlite3_stmt *stmt = NULL;
+    long long number = -1;
+    sqlite3 *db;
+
+    snprintf(path, sizeof(path), "%s/" KH_DATABASE_FILE, dir);
+    sqlite3_open(path, &db);
+    if (sqlite3_exec(db, sql, NULL, NULL, NULL) == SQLITE_OK &&
+        sqlite3_prepare_v2(db, sql, -1, &stmt, NULL) == SQLITE_OK &&
+        sqlite3_column_count(stmt) && sqlite3_step(stmt) == SQLITE_ROW)
+        number = sqlite3_column_int64(stmt, 0);
+    sqlite3_finalize(stmt);
+    sqlite3_close(db);
+    return number;
+}
+
+#define HOURS_OF_OTHER "SELECT count(*) FROM hours WHERE hex(sandbox) LIKE '03%'"
+
+/* A file of an earlier version, with hours of two days and one hour, long ago. */
+static void
+make_old(uint64_t begin)
+{
+    char sql[900];
+
+    snprintf(sql, sizeof(sql),
+             "DROP TABLE totals;PRAGMA user_version=2;"
+             "UPDATE accounts SET removed=%llu WHERE hex(id) LIKE '03%%';"
+             "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i+1 FROM n WHERE i<48) "
+             "INSERT INTO hours SELECT id,%llu+3600*i,10,20,30,40,50,60,2 "
+             "FROM n JOIN accounts WHERE hex(id) LIKE '03%%'",
+             (unsigned long long)begin + 49 * 3600, (unsigned long long)begin);
+    ask_file(sql);
+}
+
+static void
+thins(void)
+{
+    uint64_t begin = ((uint64_t)time(NULL) - 200 * 86400ull) / 86400 * 86400;
+    uint64_t within = begin + 86400 + 5 * 3600;
+    struct kh_database *database;
+    struct kh_used all, late;
+
+    make_old(begin);
+    is_int(ask_file(HOURS_OF_OTHER), 50, "a sandbox has fifty hours");
+    database = kh_database_open(loop, dir);
+    ok(read_ledger(database, 0, "other") && used_count == 1 &&
+           used[0].cpu_usec == 7 + 490 && used[0].executions == 6 + 98 &&
+           worked_count == 1,
+       "what an earlier version has written is added up");
+    all = used[0];
+    ok(read_ledger(database, within, "other") && used[0].cpu_usec == 7 + 250 &&
+           used[0].executions == 6 + 50,
+       "since an hour of long ago is since its day");
+    late = used[0];
+    kh_database_close(database);
+    is_int(ask_file(HOURS_OF_OTHER), 4, "which is three days now, and this hour");
+    database = kh_database_open(loop, dir);
+    put(database, "other", 3, 8, true);
+    ok(read_ledger(database, 0, "other") && !worked_count, "the kernel is forgotten");
+    used[0].cpu_usec--;
+    used[0].memory -= 2;
+    used[0].running_ms -= 3;
+    ok(!memcmp(&used[0].cpu_usec, &all.cpu_usec,
+               sizeof(all) - offsetof(struct kh_used, cpu_usec)),
+       "totals are the same, and what was added");
+    ok(read_ledger(database, within, "other") &&
+           used[0].cpu_usec == late.cpu_usec + 1 && used[0].disk == late.disk &&
+           used[0].frozen_ms == late.frozen_ms,
+       "and what was used since that day");
+    ok(read_ledger(database, begin + 3 * 86400, "other") && used[0].cpu_usec == 8,
+       "and since the next");
+    kh_database_close(database);
+    is_int((long long)kh_database_ledger_since(within, (uint64_t)time(NULL)),
+           (long long)begin + 86400, "from when it was read is told");
+    is_int((long long)kh_database_ledger_since(within, within), (long long)within,
+           "hours of the last hundred days are hours");
+}
+
 static void
 counts(void)
 {
@@ -179,6 +264,7 @@ main(void)
     loop = kh_loop_new();
     accounts();
     works();
+    thins();
     counts();
     nowhere();
     kh_loop_free(loop);
