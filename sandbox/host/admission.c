@@ -127,17 +127,9 @@ forget_old_starts(struct kh_admission *admission)
 }
 
 int
-kh_admission_check(struct kh_admission *admission, int state, unsigned running,
-                   struct kh_error *err)
+kh_admission_read(int state, struct kh_admission_facts *ret_facts, struct kh_error *err)
 {
-    return kh_admission_check_for(admission, state, running, 0, err);
-}
-
-int
-kh_admission_check_for(struct kh_admission *admission, int state, unsigned running,
-                       uint64_t bytes, struct kh_error *err)
-{
-    struct kh_admission_facts facts = {.running = running, .need = bytes};
+    struct kh_admission_facts facts = {.running = 0};
     int r = kh_room_read(&facts.room, err);
 
     if (r == 0)
@@ -145,9 +137,32 @@ kh_admission_check_for(struct kh_admission *admission, int state, unsigned runni
     if (r < 0)
         return r;
     kh_room_descriptors(&facts.descriptors, &facts.descriptors_max);
+    *ret_facts = facts;
+    return 0;
+}
+
+int
+kh_admission_take(struct kh_admission *admission,
+                  const struct kh_admission_facts *facts, struct kh_error *err)
+{
+    int r;
+
     forget_old_starts(admission);
-    r = kh_admission_judge(admission, &facts, err);
+    r = kh_admission_judge(admission, facts, err);
     if (r == 0)
         admission->recent++;
     return r;
+}
+
+int
+kh_admission_check(struct kh_admission *admission, int state, unsigned running,
+                   struct kh_error *err)
+{
+    struct kh_admission_facts facts;
+    int r = kh_admission_read(state, &facts, err);
+
+    if (r < 0)
+        return r;
+    facts.running = running;
+    return kh_admission_take(admission, &facts, err);
 }

@@ -51,8 +51,11 @@ int kh_admission_judge(const struct kh_admission *admission,
 int kh_admission_check(struct kh_admission *admission, int state, unsigned running,
                        struct kh_error *err);
 
-/* The same for one that comes back with NEED bytes. */
-int kh_admission_check_for(struct kh_admission *admission, int state, unsigned running,
-                           uint64_t need, struct kh_error *err);
+/* The same in two steps, for who asks about several at once: reads the facts, all but
+ * `running` and `need`; and judges by them. */
+int kh_admission_read(int state, struct kh_admission_facts *ret_facts,
+                      struct kh_error *err);
+int kh_admission_take(struct kh_admission *admission,
+                      const struct kh_admission_facts *facts, struct kh_error *err);
 
 #endif

@@ -9,14 +9,21 @@
 #include "sandbox/host/box_own.h"
 #include "sandbox/host/wake_own.h"
 
+/* By facts that are read once for all who wait: what one takes is no longer there for
+ * the next. */
 static bool
-fits(struct kh_wake *wake, struct kh_error *err)
+fits(struct kh_wake *wake, struct kh_admission_facts *facts, struct kh_error *err)
 {
     struct kh_host *host = wake->box->host;
     uint64_t most = wake->box->record.limits.memory, saved = wake->box->saved;
+    uint64_t *left = &facts->room.memory_available;
 
-    return kh_admission_check_for(&host->admission, host->store.state, host->running,
-                                  saved < most ? saved : most, err) == 0;
+    facts->running = host->running;
+    facts->need = saved < most ? saved : most;
+    if (kh_admission_take(&host->admission, facts, err) < 0)
+        return false;
+    *left -= facts->need < *left ? facts->need : *left;
+    return true;
 }
 
 static void
@@ -61,13 +68,17 @@ kh_wake_pump(struct kh_host *host)
 {
     long most = sysconf(_SC_NPROCESSORS_ONLN);
     struct kh_wake **at = &host->wakes;
+    struct kh_admission_facts facts = {.running = 0};
+    struct kh_error unread = {0};
     bool waits = false;
 
+    if (*at)
+        (void)kh_admission_read(host->store.state, &facts, &unread);
     while (*at && host->waking < (most > 1 ? (unsigned)most : 2)) {
         struct kh_wake *wake = *at;
-        struct kh_error err = {0};
+        struct kh_error err = unread;
 
-        if (fits(wake, &err)) {
+        if (!err.code && fits(wake, &facts, &err)) {
             *at = wake->next;
             kh_wake_start(wake);
             at = &host->wakes; /* it may have come to its end, and others with it */
