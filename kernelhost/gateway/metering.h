@@ -4,7 +4,9 @@
  * kernelhostd has the sums of sandboxes (protocol/link/broker.h), those of removed ones
  * until they are in the ledger for good; what kernels say of their executions is
  * counted in the memory that outlives the gateway (ledger.h). Both are put into the
- * database once a minute, when somebody wants to read it, and when a kernel goes.
+ * database once a minute, when somebody wants to read it, and when a kernel goes. Of
+ * stopped sandboxes kernelhostd writes nothing down meanwhile, so after a power cut its
+ * sums may be less than what is in the ledger, which stays (database.h).
  */
 #ifndef KH_GATEWAY_METERING_H
 #define KH_GATEWAY_METERING_H

@@ -65,33 +65,36 @@ check_birth(int dir, const char *file, const char *what, const char *name,
                : 0;
 }
 
-/* A record that is being written or removed meanwhile is nothing to complain about. */
+/* 1 if there is one. A record that is being written or removed meanwhile is nothing to
+ * complain about. */
 static int
-check_sandbox(int sandboxes, const char *id, unsigned *sandboxes_seen,
-              struct kh_error *err)
+check_sandbox(int sandboxes, const char *id, struct kh_error *err)
 {
     AUTO_FD int box =
         openat(sandboxes, id, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
     AUTO_FREE char *record = NULL;
     AUTO_FREE char *path = NULL;
-    struct kh_record r = {0};
+    struct kh_record of = {0};
     size_t size = 0;
+    int r;
 
     if (box < 0 ||
         kh_fd_read_file(box, "record", KH_RECORD_SIZE, &record, &size, NULL) == -ENOENT)
         return 0;
-    if (!record || kh_record_decode(record, size, &r, err) < 0)
+    if (!record || kh_record_decode(record, size, &of, err) < 0)
         return kh_fail_in(err, "sandbox '%s'", id);
-    ++*sandboxes_seen;
-    if (r.state == KH_SANDBOX_HIBERNATED) {
+    if (of.state == KH_SANDBOX_HIBERNATED) {
         path = kh_xasprintf("../memory/%s/" KH_BIRTH_FILE, id);
-        return check_birth(sandboxes, path, "hibernated", r.name, err);
+        r = check_birth(sandboxes, path, "hibernated", of.name, err);
+    } else {
+        r = check_birth(box, KH_BIRTH_FILE, "running", of.name, err);
     }
-    return check_birth(box, KH_BIRTH_FILE, "running", r.name, err);
+    return r < 0 ? r : 1;
 }
 
+/* The same. */
 static int
-check_snapshot(int snapshots, const char *id, unsigned *seen, struct kh_error *err)
+check_snapshot(int snapshots, const char *id, struct kh_error *err)
 {
     AUTO_FREE char *path = kh_xasprintf("%s/record", id);
     AUTO_FREE char *data = NULL;
@@ -101,7 +104,6 @@ check_snapshot(int snapshots, const char *id, unsigned *seen, struct kh_error *e
     int r =
         kh_fd_read_file(snapshots, path, KH_SNAPSHOT_RECORD_SIZE, &data, &size, err);
 
-    (void)seen;
     if (r == -ENOENT || r == -ENOTDIR)
         return 0;
     if (r == 0)
@@ -109,26 +111,31 @@ check_snapshot(int snapshots, const char *id, unsigned *seen, struct kh_error *e
     if (r < 0)
         return kh_fail_in(err, "snapshot '%s'", id);
     birth = kh_xasprintf("%s/" KH_SNAPSHOT_MEMORY_DIR "/" KH_BIRTH_FILE, id);
-    return check_birth(snapshots, birth, "snapshot", record.name, err);
+    r = check_birth(snapshots, birth, "snapshot", record.name, err);
+    return r < 0 ? r : 1;
 }
 
+/* Returns how many there are. */
 static int
 check_each(const char *state, const char *name,
-           int (*check)(int dir, const char *id, unsigned *seen, struct kh_error *err),
-           unsigned *ret_count, struct kh_error *err)
+           int (*check)(int dir, const char *id, struct kh_error *err),
+           struct kh_error *err)
 {
     AUTO_FREE char *path = kh_xasprintf("%s/%s", state, name);
     DIR *dir = opendir(path);
     struct dirent *entry;
-    int r = 0;
+    int r = 0, count = 0;
 
     if (!dir)
         return errno == ENOENT ? 0 : kh_fail_errno(err, "cannot list '%s'", path);
-    while (r == 0 && (entry = readdir(dir)))
-        if (entry->d_name[0] != '.')
-            r = check(dirfd(dir), entry->d_name, ret_count, err);
+    while (r >= 0 && (entry = readdir(dir))) {
+        if (entry->d_name[0] == '.')
+            continue;
+        r = check(dirfd(dir), entry->d_name, err);
+        count += r > 0;
+    }
     closedir(dir);
-    return r;
+    return r < 0 ? r : count;
 }
 
 int
@@ -141,6 +148,10 @@ kh_check(const char *state, const char *kit, const char *gateway,
     if (r == 0)
         r = check_gateway(gateway, err);
     if (r == 0)
-        r = check_each(state, "sandboxes", check_sandbox, ret_sandboxes, err);
-    return r < 0 ? r : check_each(state, "snapshots", check_snapshot, NULL, err);
+        r = check_each(state, "sandboxes", check_sandbox, err);
+    if (r < 0)
+        return r;
+    *ret_sandboxes = (unsigned)r;
+    r = check_each(state, "snapshots", check_snapshot, err);
+    return r < 0 ? r : 0;
 }

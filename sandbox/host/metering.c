@@ -58,7 +58,7 @@ kh_metering_open(struct kh_host *host, struct kh_error *err)
     int state = host->store.state;
 
     host->metering = metering;
-    metering->timer = -1;
+    metering->timer = metering->dir = -1;
     read_boot(metering->boot);
     if (mkdirat(state, DIR_NAME, 0700) < 0 && errno != EEXIST)
         return kh_fail_errno(err, "cannot make directory '" DIR_NAME "'");

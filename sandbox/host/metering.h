@@ -5,8 +5,9 @@
  *
  * A meter is read when somebody asks, when a sandbox changes its state, before its
  * control groups go, and every few seconds for the memory it holds, a few sandboxes at
- * a time. It is written when its groups or its record go, and once a minute: what a
- * power cut takes is less than two minutes.
+ * a time. It is written when its groups or its record go, and once a minute unless it
+ * is stopped: what a power cut takes is less than two minutes, and of the time that a
+ * stopped one held its disk what the gateway has not put into its ledger yet.
  */
 #ifndef KH_HOST_METERING_H
 #define KH_HOST_METERING_H

@@ -186,8 +186,9 @@ class Native:
         ctypes.pythonapi.PyObject_SetArenaAllocator(ctypes.byref(allocator))
 
     def release_arenas(self):
-        """Python's own allocator again, which can free what ours gave: it is memory of
-        mmap as well. What was not used is given back."""
+        """Python's own allocator again. It frees an arena by munmap, as ours does, and
+        so those that ours gave as well. Given back is what lies behind the last huge
+        page that was begun."""
         if self._arenas is None:
             return
         ctypes.pythonapi.PyObject_SetArenaAllocator(ctypes.byref(self._allocator))
