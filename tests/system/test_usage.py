@@ -256,10 +256,11 @@ def memory_and_disk(host):
     last = usage(host, "holder")
     span = time.monotonic() - begun
     held = last["memory_gib_seconds"] - first["memory_gib_seconds"]
-    ok(0.24 * span < held < 0.5 * span, f"256 MiB for {span:.1f} s: {held:.2f} GiB s")
-    ok(64 << 20 <= last["disk_bytes"] < 80 << 20, f"disk: {last['disk_bytes']} bytes")
+    # The kernel has some of its own, and what it wrote may be in its cache.
+    ok(0.25 * span < held < 0.36 * span, f"256 MiB for {span:.1f} s: {held:.2f} GiB s")
+    ok(64 << 20 <= last["disk_bytes"] < 65 << 20, f"disk: {last['disk_bytes']} bytes")
     held = last["disk_gib_seconds"] - first["disk_gib_seconds"]
-    ok(0.05 * span < held < 0.09 * span, f"for as long: {held:.2f} GiB s")
+    ok(0.06 * span < held < 0.066 * span, f"for as long: {held:.2f} GiB s")
     host.cli("rm", "holder")
 
 
