@@ -2,9 +2,9 @@
 """kernelhost-gateway and a kernel that is started under the number of one that is gone:
 what that one said last may come later, and how the new one starts twice."""
 
-from gateway_host import FINE, INFO, Gateway, Init, shown, wait_for
+from gateway_host import FINE, INFO, Gateway, Init, shown
 from init_client import DEAD, READY, STARTING, STATE
-from tap import check, done, equal, ok
+from tap import check, done, equal, eventually, ok
 
 
 class Successor(Init):
@@ -38,7 +38,7 @@ def kernels(g, name):
 def gone(g, name):
     path = f"/v1/sandboxes/{name}/kernels/{kernels(g, name)[0]['id']}"
     g.http("DELETE", path)
-    return wait_for(lambda: not kernels(g, name))
+    return eventually(lambda: not kernels(g, name))
 
 
 def successor():

@@ -80,7 +80,7 @@ def image_of(host):
 def left(host):
     """What an import could leave: directories, and disks of nobody."""
     known = {s["id"] for s in host.json("snapshot", "ls") + host.json("ls")}
-    return sorted(set(disks(host)) - known) + sorted(
+    return sorted(set(host.disks()) - known) + sorted(
         p.name for p in (host.state / "snapshots").iterdir() if p.name not in known)
 
 
