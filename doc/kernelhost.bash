@@ -95,7 +95,7 @@ _kernelhost() {
     run) options="--code --kernel --output --allow-errors --save-dir --create $limits" ;;
     exec) options='--cwd --env --no-stdin' ;;
     connect) options='--tcp --kernel' ;;
-    checkpoint) words=rm options='--kernel --label' ;;
+    checkpoint) words=rm options='--kernel --files --label' ;;
     'checkpoint rm' | checkpoints | rollback) options=--kernel ;;
     kernelspec) words='install list remove' ;;
     'kernelspec install')
@@ -119,6 +119,7 @@ _kernelhost() {
     snapshot:0) words="ls show rm export import $(_kernelhost_names "$state")" ;;
     'snapshot show:0' | 'snapshot export:0' | 'snapshot rm:'*) words=$(_kernelhost_snapshots "$state") ;;
     checkpoint:0) words+=" $(_kernelhost_names "$state")" ;;
+    rollback:1 | 'checkpoint rm:'*) words=$(_kernelhost_snapshots "$state") ;;
     esac
     case $command:$arguments in
     'image import:0' | 'snapshot import:0' | 'snapshot export:1') [[ $current = -* ]] || mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;

@@ -6,7 +6,7 @@ bin_PROGRAMS += kernelhost/cli/kernelhost
 noinst_LIBRARIES += libcli.a
 libcli_a_SOURCES = \
 	kernelhost/cli/base64.c kernelhost/cli/base64.h kernelhost/cli/cli.h \
-	kernelhost/cli/checkpoint.c kernelhost/cli/connect.c kernelhost/cli/create.c kernelhost/cli/doctor.c \
+	kernelhost/cli/checkpoint.c kernelhost/cli/checkpoint.h kernelhost/cli/connect.c kernelhost/cli/create.c kernelhost/cli/doctor.c \
 	kernelhost/cli/doctor.h kernelhost/cli/doctor_capacity.c \
 	kernelhost/cli/doctor_cgroup.c kernelhost/cli/doctor_criu.c \
 	kernelhost/cli/doctor_kernel.c kernelhost/cli/doctor_state.c \
@@ -20,7 +20,8 @@ libcli_a_SOURCES = \
 	kernelhost/cli/notebook.h kernelhost/cli/option.c kernelhost/cli/option.h \
 	kernelhost/cli/outputs.c kernelhost/cli/outputs.h kernelhost/cli/print.c \
 	kernelhost/cli/print.h kernelhost/cli/probe.c kernelhost/cli/render.c \
-	kernelhost/cli/render.h kernelhost/cli/run.c kernelhost/cli/run.h \
+	kernelhost/cli/render.h kernelhost/cli/rollback.c kernelhost/cli/run.c \
+	kernelhost/cli/run.h \
 	kernelhost/cli/renew.c \
 	kernelhost/cli/run_notebook.c kernelhost/cli/serve.c kernelhost/cli/session.c \
 	kernelhost/cli/session.h kernelhost/cli/show.c kernelhost/cli/idle.c kernelhost/cli/size.c \
@@ -65,7 +66,7 @@ libgateway_a_SOURCES = \
 	kernelhost/gateway/base64.c kernelhost/gateway/base64.h \
 	kernelhost/gateway/broker.c kernelhost/gateway/broker.h \
 	kernelhost/gateway/monitor.c kernelhost/gateway/monitor.h \
-	kernelhost/gateway/room.c kernelhost/gateway/room.h \
+	kernelhost/gateway/rolled.c kernelhost/gateway/room.c kernelhost/gateway/room.h \
 	kernelhost/gateway/channels.c kernelhost/gateway/channels.h \
 	kernelhost/gateway/coalesce.c kernelhost/gateway/coalesce.h \
 	kernelhost/gateway/confine.c kernelhost/gateway/confine.h \
@@ -114,7 +115,7 @@ libgateway_a_SOURCES = \
 	kernelhost/gateway/sandbox_frames.c kernelhost/gateway/snapshot.c kernelhost/gateway/snapshot.h \
 	kernelhost/gateway/sandbox_list.c \
 	kernelhost/gateway/sandbox_record.c kernelhost/gateway/sandbox_idle.c kernelhost/gateway/sandbox_sleep.c \
-	kernelhost/gateway/sandbox_own.h \
+	kernelhost/gateway/sandbox_own.h kernelhost/gateway/sandbox_rollback.c \
 	kernelhost/gateway/peers.c kernelhost/gateway/peers.h \
 	kernelhost/gateway/peers_noted.c kernelhost/gateway/peers_own.h \
 	kernelhost/gateway/submit.c \
@@ -131,7 +132,7 @@ libgateway_a_SOURCES = \
 	kernelhost/http/v1_exec.c kernelhost/http/v1_fork.c \
 	kernelhost/http/v1_kernels.c \
 	kernelhost/http/v1_launch.c kernelhost/http/v1_limits.c \
-	kernelhost/http/v1_run.c \
+	kernelhost/http/v1_rollback.c kernelhost/http/v1_run.c \
 	kernelhost/http/v1_sandboxes.c kernelhost/http/v1_sleep.c \
 	kernelhost/http/v1_snapshots.c
 

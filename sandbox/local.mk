@@ -54,7 +54,7 @@ libhost_a_SOURCES = \
 	sandbox/host/boxes.c sandbox/host/boxes.h \
 	sandbox/host/broker.c sandbox/host/broker.h sandbox/host/broker_own.h \
 	sandbox/host/broker_serve.c sandbox/host/broker_sleep.c \
-	sandbox/host/broker_snapshot.c \
+	sandbox/host/broker_rollback.c sandbox/host/broker_snapshot.c \
 	sandbox/host/broker_usage.c \
 	sandbox/host/cgroup.c sandbox/host/cgroup.h sandbox/host/cgroup_own.h \
 	sandbox/host/cgroup_freeze.c sandbox/host/cgroup_limit.c \
@@ -89,9 +89,11 @@ libhost_a_SOURCES = \
 	sandbox/host/procfs.c sandbox/host/procfs.h \
 	sandbox/host/record.c \
 	sandbox/host/renew.c sandbox/host/renew.h \
+	sandbox/host/rollback.c sandbox/host/rollback.h \
 	sandbox/host/rootfs.c sandbox/host/rootfs.h \
 	sandbox/host/snapshot.c sandbox/host/snapshot.h \
 	sandbox/host/snapshot_adopt.c sandbox/host/snapshot_load.c \
+	sandbox/host/snapshot_memory.c sandbox/host/snapshot_own.h \
 	sandbox/host/snapshot_record.c \
 	sandbox/host/snapshots.c sandbox/host/snapshots.h \
 	sandbox/host/spare.c sandbox/host/spare.h \

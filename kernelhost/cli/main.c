@@ -94,21 +94,29 @@ const struct kh_command kh_commands[] = {
      "Its output and exit status are ours; a signal counts as 128 and its number.\n"
      "Standard input is passed on when it is no terminal.",
      kh_options_exec, 2, ANY, 2, 0, kh_cmd_exec},
-    {"checkpoint", "NAME [--kernel ID] [--label TEXT]",
-     "note a point that a kernel can be rolled back to",
+    {"checkpoint", "NAME [--kernel ID | --files] [--label TEXT]",
+     "note a point that a kernel, or all, can be rolled back to",
      "Prints its number. What a rollback will not bring back is listed on standard\n"
-     "error. Refused while the kernel has threads.",
+     "error. Refused while the kernel has threads. With --files it is one of the "
+     "whole\n"
+     "sandbox, files and all processes, whatever they do: a snapshot, whose name is\n"
+     "printed.",
      kh_options_checkpoint, 1, 1, 0, 0, kh_cmd_checkpoint},
     {"checkpoint rm", "NAME CHECKPOINT... [--kernel ID]", "forget checkpoints", NULL,
      kh_options_checkpoints, 2, ANY, 0, 0, kh_cmd_checkpoint_rm},
-    {"checkpoints", "NAME [--kernel ID]", "list the checkpoints of a kernel",
-     "They go with the kernel, and when it is restarted or dies.",
+    {"checkpoints", "NAME [--kernel ID]", "list the checkpoints of a sandbox",
+     "Those of the kernel go with it, and when it is restarted or dies; those of the\n"
+     "sandbox are its snapshots, and stay.",
      kh_options_checkpoints, 1, 1, 0, 0, kh_cmd_checkpoints},
     {"rollback", "NAME [CHECKPOINT] [--kernel ID]",
-     "make a kernel what it was at a checkpoint",
-     "The newest one if none is named. Variables and all else in its memory; its "
-     "files\n"
-     "stay as they are. Processes that began since are ended.",
+     "make a kernel or a sandbox what it was at a checkpoint",
+     "By its number a kernel, to the newest one if none is named: variables and all "
+     "else\n"
+     "in its memory; its files stay as they are. By the name of a snapshot the "
+     "sandbox,\n"
+     "with its files and, if they are in it, its processes. Processes that began "
+     "since\n"
+     "are ended.",
      kh_options_checkpoints, 1, 2, 0, 0, kh_cmd_rollback},
     {"connect", "NAME [--tcp] [--kernel ID]",
      "print the path of a Jupyter connection file",

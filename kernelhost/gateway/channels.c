@@ -174,6 +174,17 @@ kh_channels_new(struct kh_loop *loop, struct kh_heart *heart, const char *name,
 }
 
 void
+kh_channels_begin(struct kh_channels *channels)
+{
+    size_t i;
+
+    for (i = 0; i < KH_COUNT(channels->plug); i++) {
+        kh_plug_tell(channels->plug[i], 0);
+        kh_peers_begin(kh_plug_connections(channels->plug[i]));
+    }
+}
+
+void
 kh_channels_told(struct kh_channels *channels, uint64_t position)
 {
     kh_plug_tell(channels->plug[KH_CHANNEL_IOPUB], position);

@@ -49,6 +49,9 @@ struct kh_channels *kh_channels_new(struct kh_loop *loop, struct kh_heart *heart
                                     struct kh_error *err);
 void kh_channels_free(struct kh_channels *channels);
 
+/* Positions are of another journal from now on: nobody has anything of it yet. */
+void kh_channels_begin(struct kh_channels *channels);
+
 /* Everything up to this position was published by an earlier process. */
 void kh_channels_told(struct kh_channels *channels, uint64_t position);
 

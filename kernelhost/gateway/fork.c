@@ -123,7 +123,7 @@ kh_fork(struct kh_gateway *gateway, const char *name, bool memory,
     }
     kh_random(&nonce, sizeof(nonce));
     snprintf(fork->snapshot, sizeof(fork->snapshot), "~fork-%016" PRIx64, nonce);
-    kh_snapshot_ask(gateway, name, fork->snapshot, 0,
+    kh_snapshot_ask(gateway, name, fork->snapshot, "", 0,
                     KH_SNAPSHOT_TEMPORARY | (memory ? KH_SNAPSHOT_MEMORY : 0),
                     on_snapshot, fork);
 }

@@ -263,7 +263,7 @@ lose(struct kh_kernel *kernel, const char *why)
         kh_tell_stderr(kernel, kernel->last_request, line);
     }
     kh_kernel_lose_requests(kernel, true, "KernelDied", why);
-    if (kernel->owned)
+    if (kernel->owned && !kernel->back)
         kernel->owner.died(kernel->owner.arg, KH_STATUS_UNKNOWN);
 }
 
@@ -363,20 +363,25 @@ kh_kernel_down(struct kh_kernel *kernel, const char *why)
     kh_kernel_step(kernel, KH_LIFE_EV_DOWN, why);
 }
 
-/* An earlier gateway started it and left no notes. What it said to requests that
- * nobody here knows is of no use to anybody. */
+/* An earlier gateway started it and left no notes, or it was rolled back. What it said
+ * to requests that nobody here knows is of no use to anybody. */
 static void
 adopt(struct kh_kernel *kernel, const struct kh_kernel_held *held)
 {
-    bool ready = held->state == KH_KERNEL_READY;
+    bool ready = held->state == KH_KERNEL_READY, back = kernel->back;
 
+    kernel->back = false;
     kh_kernel_note_spawn(kernel);
-    kernel->seq = ready ? held->last : held->first ? held->first - 1 : 0;
+    kernel->seq = ready || back ? held->last : held->first ? held->first - 1 : 0;
     kernel->acked = 0;
     kh_kernel_attach(kernel);
+    if (back && kh_kernel_is_back_dead(kernel, held))
+        return;
     kh_kernel_step(kernel, KH_LIFE_EV_STARTED, NULL);
     if (ready) {
         kernel->note->life[0].ready = kernel->seq;
+        kernel->note->settled = kernel->note->published =
+            kh_position(kernel->seq + 1, 0);
         kh_reply_kernel_info(&kernel->info, kernel->language);
         kh_kernel_step(kernel, KH_LIFE_EV_READY, NULL);
     }

@@ -167,6 +167,18 @@ void kh_kernel_sleeps_on(struct kh_kernel *kernel, const char *why);
 /* The sandbox does not run any more, WHY says it in words. */
 void kh_kernel_down(struct kh_kernel *kernel, const char *why);
 
+/* rolled.c: its sandbox is rolled back. note_ids puts its id among those that a
+ * snapshot is told. doom notes, before it is asked for, whether it is none of IDS
+ * (NULL: the question is void), and is_doomed tells when that has come about: it is
+ * expelled then, freed, its clients told. For all others kh_kernel_rolled_back comes
+ * before init tells of them. */
+void kh_kernel_note_ids(const struct kh_kernel *kernel,
+                        uint8_t ids[KH_BROKER_KERNELS][KH_ID_SIZE]);
+void kh_kernel_doom(struct kh_kernel *kernel, const uint8_t (*ids)[KH_ID_SIZE]);
+bool kh_kernel_is_doomed(const struct kh_kernel *kernel);
+void kh_kernel_expel(struct kh_kernel *kernel, const char *why);
+void kh_kernel_rolled_back(struct kh_kernel *kernel, const char *why);
+
 struct kh_kernel *kh_kernel_next(const struct kh_kernel *kernel);
 void kh_kernel_set_next(struct kh_kernel *kernel, struct kh_kernel *next);
 

@@ -56,6 +56,7 @@ struct kh_kernel {
     char language[KH_LANGUAGE_SIZE];
     bool warm;      /* nobody has asked for it yet */
     bool returning; /* it died, and is about to be restarted */
+    bool back;      /* its sandbox was rolled back, and init has not told of it yet */
 
     enum kh_life life;
     enum kh_init_type ordered; /* to send when a runner has joined; or 0 */
@@ -152,6 +153,9 @@ void kh_kernel_replied(struct kh_kernel *kernel, const struct kh_asker *asker,
 /* A request is over; what is known of it outlives us until that is settled. */
 void kh_kernel_finish(struct kh_kernel *kernel, struct kh_request *request);
 void kh_kernel_keep_done(struct kh_kernel *kernel, struct kh_ledger_request *note);
+
+/* The same of all that are over: positions are of another journal from now on. */
+void kh_kernel_forget_done(struct kh_kernel *kernel);
 void kh_kernel_settle_init(struct kh_kernel *kernel);
 void kh_kernel_settle_release(struct kh_kernel *kernel);
 
@@ -171,6 +175,9 @@ bool kh_kernel_recover_up(struct kh_kernel *kernel, const struct kh_kernel_held 
  * yet, or a restart comes first. What is asked meanwhile is kept. */
 bool kh_kernel_recover_waits(const struct kh_kernel *kernel);
 
+/* Whatever was taken up of it means nothing any more. */
+void kh_kernel_recover_forget(struct kh_kernel *kernel);
+
 /* Its sandbox's init is asked to start it; and the entry that tells of a new
  * incarnation is being taken. */
 void kh_kernel_note_spawn(struct kh_kernel *kernel);
@@ -181,6 +188,10 @@ void kh_kernel_touch(struct kh_kernel *kernel);
 /* inquest.c: the actions INQUIRE and JUDGE */
 void kh_kernel_inquire(struct kh_kernel *kernel);
 void kh_kernel_judge(struct kh_kernel *kernel);
+
+/* rolled.c: one that is rolled back was dead at that time, and is that again. */
+bool kh_kernel_is_back_dead(struct kh_kernel *kernel,
+                            const struct kh_kernel_held *held);
 
 /* publish.c */
 

@@ -56,6 +56,8 @@ struct kh_ledger_kernel {
     uint8_t warm;                  /* nobody has asked for it yet */
     uint8_t ending;                /* somebody took it away */
     uint8_t waiting;               /* for subscribers that an earlier gateway had */
+    uint8_t doomed;                /* it goes if the sandbox's place is no longer */
+    uint8_t place[4];              /* the one that begins so */
     uint64_t init;                 /* which init's journal the positions are of */
     uint64_t settled;              /* everything up to here was written to everybody */
     uint64_t published;            /* and on iopub up to here */

@@ -59,6 +59,9 @@ void kh_peers_note(struct kh_peers *peers, struct kh_ledger *ledger, uint64_t ta
  * position of the last message that was published before. */
 void kh_peers_subscribed(struct kh_peers *peers, int fd, bool filtered, uint64_t told);
 
+/* What was written to them was of another journal. */
+void kh_peers_begin(struct kh_peers *peers);
+
 /* Subscriptions of peers that are connected. */
 unsigned kh_peers_subscribers(const struct kh_peers *peers);
 

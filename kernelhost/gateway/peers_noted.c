@@ -41,6 +41,25 @@ kh_peers_subscribed(struct kh_peers *peers, int fd, bool filtered, uint64_t told
 }
 
 void
+kh_peers_begin(struct kh_peers *peers)
+{
+    struct kh_peer *peer;
+    size_t i;
+
+    peers->quiet = peers->quiet_told = 0;
+    for (i = 0; i < KH_PEERS_BUCKETS; i++)
+        for (peer = peers->bucket[i]; peer; peer = peer->next) {
+            peer->written = 0;
+            if (!peer->noted)
+                continue;
+            peer->noted->since = 0;
+            __atomic_store_n(&peer->noted->written, 0, __ATOMIC_RELEASE);
+        }
+    for (i = 0; i < KH_PEERS_EARLY; i++)
+        peers->early[i].told = 0;
+}
+
+void
 kh_peers_catch_up(struct kh_peers *peers, struct kh_peer *peer)
 {
     unsigned i;

@@ -195,7 +195,9 @@ open_up(struct kh_kernel *kernel)
     kernel->note->waiting = 0;
     kh_timer_stop(recovery->timer);
     answer_stranded(kernel);
-    if (recovery->stopped && kernel->note->ending)
+    if (recovery->stopped && kh_kernel_is_doomed(kernel))
+        kh_kernel_expel(kernel, "the sandbox was rolled back");
+    else if (recovery->stopped && kernel->note->ending)
         kh_kernel_stop(kernel);
     else if (!recovery->stopped && recovery->welcomed)
         begin(kernel);
@@ -310,6 +312,8 @@ kh_kernel_recover_up(struct kh_kernel *kernel, const struct kh_kernel_held *held
     if (!held) {
         recovery->stopped = !recovery->welcomed && kernel->note->init;
         kernel->life = recovery->stopped ? KH_LIFE_STOPPED : kernel->life;
+        if (recovery->stopped && !recovery->closed)
+            answer_stranded(kernel);
         return !recovery->stopped;
     }
     recovery->welcomed = true;
@@ -368,6 +372,16 @@ kh_kernel_recover(struct kh_kernel *kernel, const char *id)
 }
 
 void
+kh_kernel_recover_forget(struct kh_kernel *kernel)
+{
+    struct kh_recovery *recovery = &kernel->recovery;
+
+    kh_timer_stop(recovery->timer);
+    recovery->closed = recovery->known = recovery->stopped = false;
+    kernel->note->waiting = 0;
+}
+
+void
 kh_kernel_recover_release(struct kh_kernel *kernel)
 {
     kh_timer_close(kernel->recovery.timer);
@@ -385,6 +399,10 @@ kh_kernel_note_spawn(struct kh_kernel *kernel)
 
     note->init = init_of(kernel);
     note->settled = note->published = 0;
+    note->doomed = 0;
+    kh_kernel_forget_done(kernel);
+    if (kernel->channels)
+        kh_channels_begin(kernel->channels);
     memset(note->life, 0, sizeof(note->life));
     memcpy(note->life[0].session, kernel->origin.session, KH_UUID_SIZE);
     kernel->skip = 0;

@@ -192,6 +192,7 @@ come_up(struct kh_sandbox *sandbox)
     kh_doze_touch(sandbox);
     for (kernel = sandbox->kernels; kernel; kernel = kh_kernel_next(kernel))
         kh_kernel_up(kernel, NULL);
+    free(STEAL_PTR(sandbox->returning));
     kh_sandbox_answer(&sandbox->ups, NULL);
 }
 
@@ -335,6 +336,12 @@ kh_sandbox_stop(struct kh_sandbox *sandbox, kh_sandbox_fn *fn, void *arg)
         fn(arg, NULL);
         return;
     }
+    if (sandbox->phase == KH_PHASE_RETURNING) {
+        kh_fail(&err, EBUSY, "sandbox '%s' is being rolled back (hint: try again)",
+                sandbox->record.name);
+        fn(arg, &err);
+        return;
+    }
     kh_sandbox_wait_for(&sandbox->stops, fn, arg);
     if (sandbox->phase == KH_PHASE_STOPPING)
         return;
@@ -408,7 +415,9 @@ kh_sandbox_free(struct kh_sandbox *sandbox)
     kh_sandbox_answer(&sandbox->ups, &err);
     kh_sandbox_answer(&sandbox->stops, &err);
     kh_sandbox_answer(&sandbox->sleeps, &err);
+    kh_sandbox_return_ends(sandbox);
     kh_doze_release(sandbox);
+    free(sandbox->returning);
     while (sandbox->kernels)
         kh_kernel_free(sandbox->kernels);
     kh_timer_close(sandbox->timer);

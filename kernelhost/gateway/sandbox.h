@@ -10,6 +10,7 @@
 #define KH_GATEWAY_SANDBOX_H
 
 #include "kernelhost/gateway/gateway.h"
+#include "protocol/jupyter/uuid.h"
 #include "protocol/link/broker.h"
 #include "protocol/link/frame.h"
 
@@ -61,6 +62,24 @@ void kh_sandbox_stop(struct kh_sandbox *sandbox, kh_sandbox_fn *fn, void *arg);
 
 /* kernelhostd was asked to remove it, or has failed to. */
 void kh_sandbox_removing(struct kh_sandbox *sandbox, bool removing);
+
+/* What a rollback has done, or was to do. */
+struct kh_returned {
+    char snapshot[KH_NAME_SIZE];
+    bool memory;    /* the processes, too */
+    unsigned ended; /* kernels that are not in it */
+    char kernel[KH_BROKER_KERNELS][KH_UUID_SIZE];
+    uint8_t ids[KH_BROKER_KERNELS][KH_ID_SIZE]; /* that it has, by number from 1 */
+};
+
+typedef void kh_return_fn(void *arg, const struct kh_returned *what,
+                          const struct kh_error *err);
+
+/* Makes it what its snapshot SNAPSHOT holds (sandbox_rollback.c). One that ran runs
+ * when FN hears of it. -EBUSY while a cell or a process by exec runs; on an error it is
+ * as it was, or (the text says so) rolled back and hibernated. */
+void kh_sandbox_return(struct kh_sandbox *sandbox, const char *snapshot,
+                       kh_return_fn *fn, void *arg);
 
 enum kh_sleep {
     KH_SLEEP_FREEZE,

@@ -40,9 +40,7 @@ hold_kernel(struct kh_sandbox *sandbox, const struct kh_slice *slice,
     number = (uint32_t)get(at, 4);
     if (number < 1 || number > KH_KERNELS_MAX)
         return kh_fail(err, EBADMSG, "a kernel in WELCOME has number %u", number);
-    kernel = kh_sandbox_kernel_numbered(sandbox, number);
-    if (!kernel)
-        kernel = kh_sandbox_insert_kernel(sandbox, number, NULL, "python", NULL);
+    kernel = kh_sandbox_returned_kernel(sandbox, number);
     held.state = (uint32_t)get(at + 4, 4);
     held.first = get(at + 8, 8);
     held.last = get(at + 16, 8);

@@ -19,6 +19,7 @@ enum kh_sandbox_phase {
     KH_PHASE_SAVING,     /* kernelhostd was asked to hibernate it */
     KH_PHASE_HIBERNATED, /* its processes are on the disk */
     KH_PHASE_WAKING,     /* kernelhostd was asked to bring them back */
+    KH_PHASE_RETURNING,  /* kernelhostd was asked to roll it back */
     KH_PHASE_STOPPING,
     KH_PHASE_BROKEN, /* its init broke the protocol; a stop mends it */
 };
@@ -60,6 +61,8 @@ struct kh_sandbox {
     bool joined;            /* a runner has joined it and no kernel is its yet */
     struct kh_waiter *ups, *stops, *sleeps;
     struct kh_doze doze;
+    struct kh_return *back;           /* a rollback that is not answered yet, or NULL */
+    uint8_t (*returning)[KH_ID_SIZE]; /* of kernels that init tells of next, or NULL */
     struct kh_kernel *kernels;
     unsigned kernel_count;
     uint64_t numbers; /* that kernels had which are gone: bits, from 1 on */
@@ -118,6 +121,12 @@ void kh_sandbox_welcomed(struct kh_sandbox *sandbox);
 /* sandbox_frames.c: one frame of init's. A negative result breaks the link. */
 int kh_sandbox_frame(struct kh_sandbox *sandbox, const struct kh_frame *frame,
                      struct kh_error *err);
+
+/* sandbox_rollback.c: the kernel of this number, of which init tells; nobody waits for
+ * a rollback any more. */
+struct kh_kernel *kh_sandbox_returned_kernel(struct kh_sandbox *sandbox,
+                                             uint32_t number);
+void kh_sandbox_return_ends(struct kh_sandbox *sandbox);
 
 /* sandbox_list.c */
 struct kh_kernel *kh_sandbox_kernel_numbered(struct kh_sandbox *sandbox,

@@ -180,7 +180,8 @@ static bool
 is_away(const struct kh_sandbox *sandbox)
 {
     return sandbox->phase == KH_PHASE_PARTING || sandbox->phase == KH_PHASE_SAVING ||
-           sandbox->phase == KH_PHASE_HIBERNATED || sandbox->phase == KH_PHASE_WAKING;
+           sandbox->phase == KH_PHASE_HIBERNATED || sandbox->phase == KH_PHASE_WAKING ||
+           sandbox->phase == KH_PHASE_RETURNING;
 }
 
 int
@@ -264,7 +265,8 @@ sleep_now(struct kh_sandbox *sandbox, enum kh_sleep how, kh_sandbox_fn *fn, void
         fn(arg, err.code ? &err : NULL);
         return;
     }
-    if (is_away(sandbox) && (how >= KH_SLEEP_SAVE || sandbox->doze.keep)) {
+    if (is_away(sandbox) && (how >= KH_SLEEP_SAVE || sandbox->doze.keep ||
+                             sandbox->phase == KH_PHASE_RETURNING)) {
         kh_fail(&err, EBUSY, "sandbox '%s' is on its way (hint: try again)",
                 sandbox->record.name);
         fn(arg, &err);

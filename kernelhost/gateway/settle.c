@@ -240,6 +240,13 @@ kh_kernel_keep_done(struct kh_kernel *kernel, struct kh_ledger_request *note)
 }
 
 void
+kh_kernel_forget_done(struct kh_kernel *kernel)
+{
+    while (kernel->done_count)
+        kh_ledger_erase(kernel->gateway->ledger, kernel->done[--kernel->done_count]);
+}
+
+void
 kh_kernel_settle_init(struct kh_kernel *kernel)
 {
     kernel->settle = kh_timer_new(kernel->gateway->loop, on_settle, kernel);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "kernelhost/gateway/kernel.h"
 #include "kernelhost/gateway/registry.h"
 #include "kernelhost/gateway/sandbox.h"
 
@@ -37,6 +38,18 @@ on_taken(void *arg, const struct kh_broker_reply *reply, int *fd)
     free(wish);
 }
 
+/* So that they are known again where their sandbox is rolled back. */
+static void
+note_kernels(struct wish *wish)
+{
+    struct kh_sandbox *sandbox =
+        kh_registry_find(wish->gateway->registry, wish->request.name);
+    struct kh_kernel *kernel = sandbox ? kh_sandbox_kernels(sandbox) : NULL;
+
+    for (; kernel; kernel = kh_kernel_next(kernel))
+        kh_kernel_note_ids(kernel, wish->request.kernels);
+}
+
 static void
 on_saved(void *arg, const struct kh_error *err)
 {
@@ -45,6 +58,7 @@ on_saved(void *arg, const struct kh_error *err)
     int fd = -1;
 
     if (!err) {
+        note_kernels(wish);
         kh_broker_call(wish->gateway->broker, &wish->request, on_taken, wish);
         return;
     }
@@ -55,7 +69,8 @@ on_saved(void *arg, const struct kh_error *err)
 
 void
 kh_snapshot_ask(struct kh_gateway *gateway, const char *name, const char *other,
-                uint64_t expires, unsigned flags, kh_broker_fn *fn, void *arg)
+                const char *label, uint64_t expires, unsigned flags, kh_broker_fn *fn,
+                void *arg)
 {
     struct kh_sandbox *sandbox = kh_registry_find(gateway->registry, name);
     struct wish *wish = kh_xcalloc(1, sizeof(*wish));
@@ -69,6 +84,7 @@ kh_snapshot_ask(struct kh_gateway *gateway, const char *name, const char *other,
     wish->request.expires = expires;
     snprintf(wish->request.name, sizeof(wish->request.name), "%s", name);
     snprintf(wish->request.other, sizeof(wish->request.other), "%s", other);
+    snprintf(wish->request.label, sizeof(wish->request.label), "%s", label);
     if (!sandbox) {
         kh_fail(&none, ENOENT, "there is no sandbox '%s'", name);
         on_saved(wish, &none);

@@ -10,9 +10,11 @@
 #include "kernelhost/gateway/broker.h"
 #include "kernelhost/gateway/gateway.h"
 
-/* OTHER is its name, EXPIRES seconds since 1970 or 0, FLAGS those of the request. FN
- * gets kernelhostd's answer, or one that says why it was not asked. */
+/* OTHER is its name, LABEL for people or "", EXPIRES seconds since 1970 or 0, FLAGS
+ * those of the request. FN gets kernelhostd's answer, or one that says why it was not
+ * asked. */
 void kh_snapshot_ask(struct kh_gateway *gateway, const char *sandbox, const char *other,
-                     uint64_t expires, unsigned flags, kh_broker_fn *fn, void *arg);
+                     const char *label, uint64_t expires, unsigned flags,
+                     kh_broker_fn *fn, void *arg);
 
 #endif

@@ -41,6 +41,8 @@ kh_v1_handler kh_v1_snapshots, kh_v1_snapshot_new, kh_v1_snapshot_show,
 /* v1_checkpoints.c */
 kh_v1_handler kh_v1_checkpoints, kh_v1_checkpoint_new, kh_v1_checkpoint_remove,
     kh_v1_checkpoint_rollback;
+/* v1_rollback.c */
+kh_v1_handler kh_v1_points, kh_v1_point_new, kh_v1_rollback;
 /* v1_limits.c, v1_usage.c, metrics.c */
 kh_v1_handler kh_v1_limit, kh_v1_usage, kh_v1_metrics;
 /* v1_run.c, v1_exec.c, v1_launch.c */
@@ -90,6 +92,12 @@ void kh_v1_id_text(const uint8_t id[KH_ID_SIZE], char out[2 * KH_ID_SIZE + 1]);
 json_t *kh_v1_sandbox_json(struct kh_sandbox *sandbox);
 json_t *kh_v1_kernel_json(const struct kh_kernel *kernel);
 json_t *kh_v1_kernels_json(struct kh_sandbox *sandbox);
+
+json_t *kh_v1_snapshot_json(const struct kh_broker_reply *reply);
+
+/* Has a snapshot taken, or adopted, and answers with it. */
+void kh_v1_snapshot_make(struct kh_gateway *gateway, struct kh_http_request *http,
+                         const struct kh_broker_request *request);
 
 /* A state in a word. */
 const char *kh_v1_state(uint32_t state);

@@ -11,7 +11,6 @@
 #include "protocol/jupyter/jsontree.h"
 #include "protocol/link/runner.h"
 
-#define LABEL_MAX   64
 #define REPLY_MAX   (1u << 20)
 #define NUMBER_BASE 10
 #define DIGITS_MAX  10
@@ -314,10 +313,16 @@ kh_v1_checkpoint_new(const struct kh_v1_call *v1)
     struct kh_buf content = KH_BUF_INIT;
     const char *label;
     struct kh_error err;
+    bool files;
 
     if (!kernel)
         return;
-    if (kh_v1_text(v1->body, "label", LABEL_MAX, "", &label, &err) < 0) {
+    if (kh_v1_flag(v1->body, "files", false, &files, &err) == 0 && files) {
+        kh_v1_point_new(v1);
+        return;
+    }
+    if (kh_v1_flag(v1->body, "files", false, &files, &err) < 0 ||
+        kh_v1_text(v1->body, "label", (KH_LABEL_SIZE - 1), "", &label, &err) < 0) {
         kh_v1_error(v1->request, &err);
         return;
     }
@@ -359,9 +364,10 @@ kh_v1_checkpoint_rollback(const struct kh_v1_call *v1)
     if (kh_v1_flag(v1->body, "files", false, &files, &err) < 0)
         kh_v1_error(v1->request, &err);
     else if (files)
-        kh_v1_fail(
-            v1->request, 400, "invalid",
-            "files are not rolled back with a kernel yet: 'files' must be false");
+        kh_v1_fail(v1->request, 400, "invalid",
+                   "this is a checkpoint of the kernel alone, and holds no files "
+                   "(hint: roll the "
+                   "sandbox back to one of its own)");
     else if (kh_kernel_executes(kernel))
         kh_v1_fail(v1->request, 409, "conflict",
                    "the kernel is busy (hint: wait for the cell, or interrupt it)");

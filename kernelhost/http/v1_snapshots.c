@@ -32,19 +32,19 @@ wait_new(const struct kh_v1_call *call)
     return wait;
 }
 
-static json_t *
-snapshot_json(const struct kh_broker_reply *reply)
+json_t *
+kh_v1_snapshot_json(const struct kh_broker_reply *reply)
 {
     char id[2 * KH_ID_SIZE + 1];
 
     kh_v1_id_text(reply->id, id);
     return json_pack(
-        "{s:s, s:s, s:s, s:s, s:b, s:I, s:I, s:o, s:o, s:{s:o, s:o, s:o, s:o}}", "name",
-        reply->other, "id", id, "sandbox", reply->name, "image", reply->image, "memory",
-        reply->flags & KH_SNAPSHOT_MEMORY, "bytes", (json_int_t)reply->held, "saved",
-        (json_int_t)reply->saved, "created", kh_v1_date(reply->created), "expires",
-        kh_v1_date(reply->expires), "limits", "memory",
-        kh_v1_size(reply->limits.memory), "cpus",
+        "{s:s, s:s, s:s, s:s, s:s, s:b, s:I, s:I, s:o, s:o, s:{s:o, s:o, s:o, s:o}}",
+        "name", reply->other, "id", id, "label", reply->label, "sandbox", reply->name,
+        "image", reply->image, "memory", reply->flags & KH_SNAPSHOT_MEMORY, "bytes",
+        (json_int_t)reply->held, "saved", (json_int_t)reply->saved, "created",
+        kh_v1_date(reply->created), "expires", kh_v1_date(reply->expires), "limits",
+        "memory", kh_v1_size(reply->limits.memory), "cpus",
         reply->limits.cpu_milli ? json_real(reply->limits.cpu_milli / 1000.0)
                                 : json_null(),
         "pids", kh_v1_size(reply->limits.pids), "disk", kh_v1_size(reply->limits.disk));
@@ -58,7 +58,7 @@ answer(struct kh_http_request *request, unsigned status,
     if (reply->error.code)
         kh_v1_error(request, &reply->error);
     else
-        kh_v1_reply(request, status, snapshot_json(reply));
+        kh_v1_reply(request, status, kh_v1_snapshot_json(reply));
 }
 
 /* One that is to be taken, or comes from an archive. */
@@ -97,8 +97,8 @@ take(struct taking *taking)
         kh_broker_call(gateway->broker, &taking->request, on_taken, taking);
     else
         kh_snapshot_ask(gateway, taking->request.name, taking->request.other,
-                        taking->request.expires, (unsigned)taking->request.arg,
-                        on_taken, taking);
+                        taking->request.label, taking->request.expires,
+                        (unsigned)taking->request.arg, on_taken, taking);
 }
 
 /* A quota needs to know how many there are; kernelhostd does. */
@@ -123,15 +123,16 @@ on_counted(void *arg, const struct kh_broker_reply *reply, int *fd)
     kh_broker_call(taking->gateway->broker, &request, on_counted, taking);
 }
 
-static void
-begin(const struct kh_v1_call *call, const struct kh_broker_request *request)
+void
+kh_v1_snapshot_make(struct kh_gateway *gateway, struct kh_http_request *http,
+                    const struct kh_broker_request *request)
 {
     struct kh_broker_request all = {.type = KH_BROKER_SNAPSHOTS};
     struct taking *taking = kh_xcalloc(1, sizeof(*taking));
 
-    *taking = (struct taking){call->gateway, call->request, *request, 0};
-    if (call->gateway->config.quota.snapshots)
-        kh_broker_call(call->gateway->broker, &all, on_counted, taking);
+    *taking = (struct taking){gateway, http, *request, 0};
+    if (gateway->config.quota.snapshots)
+        kh_broker_call(gateway->broker, &all, on_counted, taking);
     else
         take(taking);
 }
@@ -155,7 +156,7 @@ read_expires(const json_t *body, uint64_t *ret_expires, struct kh_error *err)
 static int
 read_new(const json_t *body, struct kh_broker_request *request, struct kh_error *err)
 {
-    const char *name;
+    const char *name, *label;
     bool memory = false;
     unsigned nonce;
     int r = kh_v1_text(body, "name", 200, "", &name, err);
@@ -163,9 +164,12 @@ read_new(const json_t *body, struct kh_broker_request *request, struct kh_error 
     if (r == 0)
         r = kh_v1_flag(body, "memory", false, &memory, err);
     if (r == 0)
+        r = kh_v1_text(body, "label", KH_LABEL_SIZE - 1, "", &label, err);
+    if (r == 0)
         r = read_expires(body, &request->expires, err);
     if (r < 0)
         return r;
+    snprintf(request->label, sizeof(request->label), "%s", label);
     kh_random(&nonce, sizeof(nonce));
     if (!*name)
         snprintf(request->other, sizeof(request->other), "snap-%08x", nonce);
@@ -190,7 +194,7 @@ kh_v1_snapshot_new(const struct kh_v1_call *call)
         return;
     }
     snprintf(request.name, sizeof(request.name), "%s", call->name);
-    begin(call, &request);
+    kh_v1_snapshot_make(call->gateway, call->request, &request);
 }
 
 /* Of an archive that was unpacked already: kernelhostd has it from root alone. */
@@ -211,7 +215,7 @@ kh_v1_snapshot_adopt(const struct kh_v1_call *call)
         return;
     }
     snprintf(request.name, sizeof(request.name), "%s", id);
-    begin(call, &request);
+    kh_v1_snapshot_make(call->gateway, call->request, &request);
 }
 
 static void list(struct wait *wait, uint64_t cursor);
@@ -223,7 +227,7 @@ on_listed(void *arg, const struct kh_broker_reply *reply, int *fd)
 
     (void)fd;
     if (!reply->error.code) {
-        json_array_append_new(wait->list, snapshot_json(reply));
+        json_array_append_new(wait->list, kh_v1_snapshot_json(reply));
         list(wait, reply->arg);
         return;
     }

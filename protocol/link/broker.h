@@ -16,12 +16,16 @@
 #include "base/error.h"
 
 #define KH_BROKER_MAGIC   0x4b48424bu /* "KHBK" */
-#define KH_BROKER_VERSION 5
+#define KH_BROKER_VERSION 6
 
 /* [a-z0-9]([a-z0-9-]{0,54}[a-z0-9])? and its NUL. */
 #define KH_NAME_SIZE       57
 #define KH_IMAGE_NAME_SIZE 65
 #define KH_ID_SIZE         16
+#define KH_LABEL_SIZE      65 /* 64 bytes and the NUL */
+
+/* Kernels that a snapshot may name: KH_KERNELS_MAX of init.h. */
+#define KH_BROKER_KERNELS 64u
 
 enum kh_broker_type {
     /* request -> reply with the same serial */
@@ -47,11 +51,14 @@ enum kh_broker_type {
     KH_BROKER_HIBERNATE = 13, /* name: memory and processes go to the disk. The link
                                  to its init is closed before */
     KH_BROKER_LADDER = 14,    /* name, ladder: when it shall sleep; kept */
-    KH_BROKER_SNAPSHOT = 20,  /* name: its disk as it is now becomes the snapshot
-                                 `other`. arg: flags. EEXIST, ENOENT, ENOSPC,
-                                 EUSERS (too many), ENOTSUP */
-    KH_BROKER_SNAPSHOTS = 21, /* as LIST, for snapshots: those of `name` if it is
-                                 not "", or the one that is called `other` */
+    KH_BROKER_ROLLBACK = 16, /* name, other: it becomes what the snapshot `other`, taken
+                                of it, holds: hibernated, if that has its processes,
+                                stopped else. EINVAL, EBUSY, ENOENT, ENOTSUP */
+    KH_BROKER_SNAPSHOT = 20, /* name: its disk as it is now becomes the snapshot
+                                `other`. arg: flags. EEXIST, ENOENT, ENOSPC,
+                                EUSERS (too many), ENOTSUP */
+    KH_BROKER_SNAPSHOTS = 21,       /* as LIST, for snapshots: those of `name` if it is
+                                       not "", or the one that is called `other` */
     KH_BROKER_SNAPSHOT_REMOVE = 22, /* other: what was made from it stays */
     KH_BROKER_SNAPSHOT_ADOPT = 23,  /* name: the id of an archive that root unpacked
                                        beside the snapshots; it becomes one */
@@ -150,6 +157,11 @@ struct kh_broker_request {
     uint8_t pad2_[7];
     uint64_t expires;       /* SNAPSHOT: seconds since 1970; 0: never */
     uint8_t id[KH_ID_SIZE]; /* SETTLED */
+    /* SNAPSHOT: ids of its kernels, by their number from 1; kept beside it, and never
+     * looked into. */
+    uint8_t kernels[KH_BROKER_KERNELS][KH_ID_SIZE];
+    char label[KH_LABEL_SIZE]; /* SNAPSHOT: for people */
+    uint8_t pad3_[7];
 };
 
 struct kh_broker_reply {
@@ -171,6 +183,7 @@ struct kh_broker_reply {
     struct kh_ladder ladder;
     uint64_t boot;  /* which start its init is of: the same after hibernation */
     uint64_t saved; /* bytes of its memory on the disk, while it is hibernated */
+    uint8_t place[KH_ID_SIZE]; /* another one since each ROLLBACK; 0: there was none */
     /* Of a snapshot; id, image, limits and created are its own, name is the sandbox
      * that it was taken of. */
     char other[KH_NAME_SIZE];
@@ -179,6 +192,10 @@ struct kh_broker_reply {
     uint64_t expires; /* seconds since 1970; 0: never */
     uint64_t held;    /* bytes on the disk that it refers to, shared ones too */
     struct kh_account account;
+    uint8_t box[KH_ID_SIZE]; /* the id of the sandbox; 0: it is not known */
+    char label[KH_LABEL_SIZE];
+    uint8_t pad3_[7];
+    uint8_t kernels[KH_BROKER_KERNELS][KH_ID_SIZE]; /* SNAPSHOTS with `other` */
 };
 
 /* True for a valid sandbox name in an array of KH_NAME_SIZE bytes; an image

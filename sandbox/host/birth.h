@@ -14,6 +14,7 @@
 #include <sys/types.h>
 
 #include "base/error.h"
+#include "protocol/link/broker.h"
 #include "sandbox/host/cgroup.h"
 
 #define KH_BOOT_ID_SIZE 37 /* a UUID and its NUL */
@@ -30,8 +31,9 @@ struct kh_birth {
     uint32_t id_first; /* host id of uid 0 inside */
     uint32_t zygote;   /* slot of the zygote that owns its user namespace, or none */
     uint64_t started;  /* seconds since 1970 */
-    uint32_t init_version; /* KH_INIT_VERSION of its kernelhost-init */
-    uint64_t boot;         /* a number of each start's own; kept over hibernation */
+    uint32_t init_version;     /* KH_INIT_VERSION of its kernelhost-init */
+    uint64_t boot;             /* a number of each start's own; kept over hibernation */
+    uint8_t place[KH_ID_SIZE]; /* of the record that it is of */
 };
 
 #define KH_BIRTH_NO_ZYGOTE UINT32_MAX

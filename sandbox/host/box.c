@@ -22,6 +22,7 @@
 #include "sandbox/host/memory.h"
 #include "sandbox/host/metering.h"
 #include "sandbox/host/plan.h"
+#include "sandbox/host/rollback.h"
 #include "sandbox/host/spare.h"
 #include "sandbox/host/spawn.h"
 #include "sandbox/host/sys.h"
@@ -38,6 +39,7 @@ kh_box_new(struct kh_host *host, const struct kh_record *record)
     box->record = *record;
     box->process.pidfd = -1;
     kh_id_text(record->id, box->id);
+    kh_record_place(record, box->place);
     kh_boxes_add(&host->boxes, box);
     return box;
 }
@@ -154,7 +156,7 @@ begin_removal(struct kh_host *host, struct kh_box *box, struct kh_error *err)
     int r = kh_store_discard(&host->store, &box->record, err);
 
     if (r == 0)
-        kh_memory_drop(&host->store, box->id);
+        kh_memory_drop(&host->store, box->place);
     if (r == 0)
         r = kh_trash_delete(&host->store, box->id, &box->process, disk_deleted, box,
                             err);
@@ -176,7 +178,7 @@ forget_memory(struct kh_host *host, struct kh_box *box, struct kh_error *err)
         box->record.state = KH_SANDBOX_HIBERNATED;
         return r;
     }
-    kh_memory_drop(&host->store, box->id);
+    kh_memory_drop(&host->store, box->place);
     box->phase = KH_BOX_STOPPED;
     box->saved = 0;
     kh_metering_read(host, box, NULL);
@@ -288,7 +290,7 @@ kh_box_init_ended(struct kh_process *process, int status)
     (void)kh_cgroup_remove(host->groups, box->id, NULL);
     kh_box_give_ids(host, box);
     host->running--;
-    if (kh_hibernate_ended(box))
+    if (kh_hibernate_ended(box) || kh_rollback_ended(box))
         return;
     kh_box_forget_kept(box);
     box->frozen = false;

@@ -29,6 +29,7 @@
 
 struct kh_hibernate;
 struct kh_join;
+struct kh_rollback;
 struct kh_wake;
 
 enum kh_spare_state {
@@ -66,6 +67,7 @@ struct kh_box {
     struct kh_record record;
     enum kh_box_phase phase;
     char id[KH_ID_TEXT];
+    char place[KH_ID_TEXT];    /* of its disk and memory */
     uint32_t slot;             /* while it runs */
     struct kh_birth birth;     /* the same */
     struct kh_zygote *zygote;  /* whose children can join it, then; or NULL */
@@ -86,6 +88,7 @@ struct kh_box {
     bool fresh;                 /* WAKING, and no sandbox yet: made from a snapshot */
     struct kh_hibernate *hibernate;
     struct kh_wake *wake;
+    struct kh_rollback *rollback; /* STOPPING, to be what a snapshot holds */
     enum kh_box_later later;
     struct kh_box_waiter *waiters; /* in the order in which they came */
     uint64_t saved;                /* bytes of its memory on the disk; HIBERNATED */

@@ -39,7 +39,7 @@ prepare(struct kh_host *host, struct kh_box *box, const struct kh_snapshot *snap
                        : kh_store_prepare_from(&host->store, box->record.id,
                                                box->record.name, snapshot->id, err);
 
-    return r < 0 ? r : kh_memory_share(&host->store, memory, box->id, err);
+    return r < 0 ? r : kh_memory_share(&host->store, memory, box->place, err);
 }
 
 int
@@ -90,7 +90,7 @@ kh_box_discard(struct kh_box *box)
 {
     struct kh_host *host = box->host;
 
-    kh_memory_drop(&host->store, box->id);
+    kh_memory_drop(&host->store, box->place);
     kh_metering_discard(host, box);
     (void)kh_store_discard(&host->store, &box->record, NULL);
     (void)kh_trash_delete(&host->store, box->id, NULL, NULL, NULL, NULL);

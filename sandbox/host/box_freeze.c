@@ -12,7 +12,7 @@ void
 kh_box_forget_kept(struct kh_box *box)
 {
     if (box->kept)
-        kh_memory_drop(&box->host->store, box->id);
+        kh_memory_drop(&box->host->store, box->place);
     box->kept = false;
 }
 

@@ -35,7 +35,7 @@ check_disk(struct kh_host *host, const struct kh_box *box, uint64_t bytes,
     int r = kh_disk_check(host->store.disk, &bytes, err);
 
     if (r == 0)
-        r = kh_disk_used(host->store.disk, box->id, &used, err);
+        r = kh_disk_used(host->store.disk, box->place, &used, err);
     if (r == -ENOENT)
         return kh_fail(err, EINVAL,
                        "'%s' was made where disks have no limit (hint: make a new one)",
@@ -62,7 +62,7 @@ apply(struct kh_host *host, const struct kh_box *box, const struct kh_limits *fr
         has_groups(box) ? kh_cgroup_change(host->groups, box->id, from, to, err) : 0;
 
     if (r == 0 && to->disk != from->disk)
-        r = kh_disk_limit(host->store.disk, box->id, to->disk, err);
+        r = kh_disk_limit(host->store.disk, box->place, to->disk, err);
     return r;
 }
 
@@ -77,7 +77,7 @@ check_saved(struct kh_host *host, const struct kh_box *box, uint64_t memory,
 
     if (box->phase != KH_BOX_HIBERNATED)
         return 0;
-    dir = kh_memory_open(&host->store, box->id, NULL, NULL, NULL, err);
+    dir = kh_memory_open(&host->store, box->place, NULL, NULL, NULL, err);
     if (dir < 0)
         return dir;
     weight.memory = kh_memory_pages(dir);
@@ -133,7 +133,7 @@ kh_box_enforce(struct kh_host *host, struct kh_box *box)
     int r = has_groups(box) ? kh_cgroup_limit(host->groups, box->id, limits, &err) : 0;
 
     if (r == 0 && limits->disk && host->store.disk)
-        r = kh_disk_limit(host->store.disk, box->id, limits->disk, &err);
+        r = kh_disk_limit(host->store.disk, box->place, limits->disk, &err);
     if (r < 0)
         kh_log(KH_LOG_WARN, "limits are not as recorded name=%s: %s", box->record.name,
                err.text);

@@ -63,6 +63,7 @@ kh_box_note_birth(struct kh_host *host, struct kh_box *box, pid_t pid,
                                    .init_version = KH_INIT_VERSION};
     kh_random(&box->birth.boot, sizeof(box->birth.boot));
     memcpy(box->birth.kit, host->kit_version, sizeof(box->birth.kit));
+    memcpy(box->birth.place, box->record.place, sizeof(box->birth.place));
     r = kh_birth_note(&box->birth, pid, err);
     return r < 0 ? r
                  : kh_store_save_birth(&host->store, box->record.id, &box->birth, err);
@@ -175,6 +176,8 @@ claim(struct kh_host *host, struct kh_box *box, struct kh_error *err)
 
     if (r < 0)
         return r;
+    if (memcmp(birth->place, box->record.place, sizeof(birth->place)) != 0)
+        return kh_fail(err, ESRCH, "it was rolled back");
     box->record.started = birth->started;
     pidfd = kh_birth_claim(birth, host->groups, box->id, err);
     if (pidfd < 0)
@@ -219,6 +222,7 @@ kh_box_adopt(struct kh_host *host, const struct kh_record *record)
         return;
     }
     box->record.state = KH_SANDBOX_STOPPED;
+    memset(&box->birth, 0, sizeof(box->birth)); /* nothing goes on under its number */
     if (r == -ENOENT && record->state != KH_SANDBOX_HIBERNATED)
         return;
     kh_log(r == -ESRCH ? KH_LOG_INFO : KH_LOG_ERROR, "sandbox is stopped name=%s: %s",

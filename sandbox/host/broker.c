@@ -105,7 +105,8 @@ serve_one(struct kh_broker *broker, const struct kh_broker_request *q,
     if (q->magic != KH_BROKER_MAGIC || !q->serial ||
         !memchr(q->name, 0, sizeof(q->name)) ||
         !memchr(q->image, 0, sizeof(q->image)) ||
-        !memchr(q->other, 0, sizeof(q->other)))
+        !memchr(q->other, 0, sizeof(q->other)) ||
+        !memchr(q->label, 0, sizeof(q->label)))
         return kh_fail(err, EBADMSG, "malformed broker request");
     for (i = 0; kh_broker_table[i].serve; i++) {
         AUTO_FD int pass = -1;

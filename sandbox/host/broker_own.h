@@ -45,6 +45,11 @@ struct kh_snapshot *kh_broker_find_snapshot(struct kh_broker *broker,
                                             const struct kh_broker_request *q,
                                             struct kh_error *err);
 
+/* broker_rollback.c */
+int kh_broker_serve_rollback(struct kh_broker *broker,
+                             const struct kh_broker_request *q,
+                             struct kh_broker_reply *reply, int *ret_pass);
+
 /* What a new sandbox of SNAPSHOT is to be, beyond what *RECORD says already. */
 int kh_broker_take_over(const struct kh_snapshot *snapshot, struct kh_record *record,
                         struct kh_error *err);

@@ -39,6 +39,7 @@ kh_broker_describe(struct kh_broker *broker, struct kh_box *box,
     reply->limits = record->limits;
     reply->ladder = record->ladder;
     reply->boot = box->birth.boot;
+    memcpy(reply->place, record->place, sizeof(reply->place));
     reply->saved = box->saved;
     reply->usage = box->last_usage;
     if (box->phase == KH_BOX_RUNNING || box->phase == KH_BOX_SAVING)
@@ -332,6 +333,7 @@ const struct kh_broker_row kh_broker_table[] = {
     {KH_BROKER_WAKE, KH_BROKER_READY, kh_broker_serve_wake},
     {KH_BROKER_HIBERNATE, KH_BROKER_READY, kh_broker_serve_hibernate},
     {KH_BROKER_LADDER, KH_BROKER_READY, kh_broker_serve_ladder},
+    {KH_BROKER_ROLLBACK, KH_BROKER_READY, kh_broker_serve_rollback},
     {KH_BROKER_SNAPSHOT, KH_BROKER_READY, kh_broker_snapshot},
     {KH_BROKER_SNAPSHOTS, KH_BROKER_READY, kh_broker_snapshots},
     {KH_BROKER_SNAPSHOT_REMOVE, KH_BROKER_READY, kh_broker_snapshot_remove},

@@ -22,6 +22,8 @@ describe(const struct kh_snapshot *snapshot, struct kh_broker_reply *reply)
     reply->held = record->held;
     reply->saved = snapshot->saved;
     reply->flags = record->flags;
+    memcpy(reply->box, record->box, sizeof(reply->box));
+    memcpy(reply->label, record->label, sizeof(reply->label));
 }
 
 struct kh_snapshot *
@@ -101,6 +103,7 @@ kh_broker_snapshot(struct kh_broker *broker, const struct kh_broker_request *q,
 {
     struct kh_box *box = kh_broker_find(broker, q, &reply->error);
     struct kh_snapshot_record wish = {.expires = q->expires, .flags = (uint32_t)q->arg};
+    bool memory = wish.flags & KH_SNAPSHOT_MEMORY;
     struct waiting *w;
     int r;
 
@@ -108,9 +111,11 @@ kh_broker_snapshot(struct kh_broker *broker, const struct kh_broker_request *q,
     if (!box)
         return -ENOENT;
     memcpy(wish.name, q->other, sizeof(wish.name));
+    memcpy(wish.label, q->label, sizeof(wish.label));
     w = kh_xcalloc(1, sizeof(*w));
     *w = (struct waiting){broker, broker->generation, q->serial};
-    r = kh_snapshot_take(box, &wish, taken, w, &reply->error);
+    r = kh_snapshot_take(box, &wish, memory ? q->kernels : NULL, taken, w,
+                         &reply->error);
     if (r < 0)
         free(w);
     return r < 0 ? r : KH_BROKER_LATER;
@@ -143,6 +148,8 @@ kh_broker_snapshots(struct kh_broker *broker, const struct kh_broker_request *q,
     if (!snapshot)
         return -ENOENT;
     describe(snapshot, reply);
+    if (*q->other)
+        kh_snapshot_kernels(snapshot, reply->kernels);
     reply->arg = snapshot->number;
     return 0;
 }

@@ -210,7 +210,7 @@ give_up(struct kh_hibernate *h, struct kh_error *err)
 {
     struct kh_box *box = h->box;
 
-    kh_memory_drop(&box->host->store, box->id);
+    kh_memory_drop(&box->host->store, box->place);
     kh_fail_in(err, "sandbox '%s' cannot hibernate", box->record.name);
     kh_log(KH_LOG_WARN, "%s", err->text);
     snprintf(box->problem, sizeof(box->problem), "%.*s", (int)sizeof(box->problem) - 1,
@@ -226,7 +226,7 @@ keep(struct kh_hibernate *h, struct kh_error *err)
 {
     static const struct kh_error none;
     struct kh_box *box = h->box;
-    int r = kh_memory_commit(&box->host->store, box->id, &box->birth, err);
+    int r = kh_memory_commit(&box->host->store, box->place, &box->birth, err);
 
     if (r < 0)
         return r;
@@ -243,7 +243,7 @@ commit(struct kh_hibernate *h, struct kh_error *err)
 {
     struct kh_box *box = h->box;
     struct kh_host *host = box->host;
-    int r = kh_memory_commit(&host->store, box->id, &box->birth, err);
+    int r = kh_memory_commit(&host->store, box->place, &box->birth, err);
 
     if (r == 0)
         r = kh_fault("hibernate-named", err);
@@ -303,14 +303,14 @@ kh_hibernate_ended(struct kh_box *box)
         kh_fail(&err, ESRCH, "sandbox '%s' ended meanwhile", box->record.name);
         kh_process_kill(&h->writer, SIGKILL);
         kh_process_forget(&h->writer);
-        kh_memory_drop(&box->host->store, box->id);
+        kh_memory_drop(&box->host->store, box->place);
         end(h, &err);
         return false;
     }
     box->phase = KH_BOX_HIBERNATED;
     box->frozen = false;
     box->problem[0] = '\0';
-    dir = kh_memory_open(&box->host->store, box->id, NULL, NULL, &box->saved, NULL);
+    dir = kh_memory_open(&box->host->store, box->place, NULL, NULL, &box->saved, NULL);
     kh_metering_settle(box->host, box);
     end(h, &none);
     return true;
@@ -329,7 +329,7 @@ start_writer(struct kh_hibernate *h, struct kh_error *err)
     r = owner_of(box->process.pid, &owner, err);
     if (r < 0)
         return r;
-    h->dir = kh_memory_begin(&box->host->store, box->id, path, err);
+    h->dir = kh_memory_begin(&box->host->store, box->place, path, err);
     if (h->dir < 0)
         return h->dir;
     r = make_arguments(box, &a, err);
@@ -345,7 +345,7 @@ start_writer(struct kh_hibernate *h, struct kh_error *err)
     }
     free(a.mounts);
     if (r < 0)
-        kh_memory_drop(&box->host->store, box->id);
+        kh_memory_drop(&box->host->store, box->place);
     return r;
 }
 
@@ -434,8 +434,8 @@ kh_hibernate_begin(struct kh_box *box, unsigned flags,
 int
 kh_hibernate_adopt(struct kh_box *box, struct kh_error *err)
 {
-    int dir =
-        kh_memory_open(&box->host->store, box->id, NULL, &box->birth, &box->saved, err);
+    int dir = kh_memory_open(&box->host->store, box->place, NULL, &box->birth,
+                             &box->saved, err);
 
     if (dir < 0)
         return dir;

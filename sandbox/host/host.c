@@ -74,16 +74,17 @@ is_among(void *arg, const char *id)
     return bsearch(&id, ids->id, ids->count, sizeof(id), compare_ids) != NULL;
 }
 
-/* Of the boxes in this phase. */
+/* Of the boxes in this phase (-1: in any), or (PLACES) what their disks are called. */
 static struct ids
-ids_of(const struct kh_host *host, enum kh_box_phase phase)
+ids_of(const struct kh_host *host, int phase, bool places)
 {
     struct ids ids = {.id = kh_xcalloc(host->boxes.count + 1, sizeof(*ids.id))};
     size_t i;
 
     for (i = 0; i < host->boxes.count; i++)
-        if (host->boxes.at[i]->phase == phase)
-            ids.id[ids.count++] = host->boxes.at[i]->id;
+        if (phase < 0 || (int)host->boxes.at[i]->phase == phase)
+            ids.id[ids.count++] =
+                places ? host->boxes.at[i]->place : host->boxes.at[i]->id;
     qsort(ids.id, ids.count, sizeof(*ids.id), compare_ids);
     return ids;
 }
@@ -91,7 +92,7 @@ ids_of(const struct kh_host *host, enum kh_box_phase phase)
 static void
 sweep_groups(struct kh_host *host)
 {
-    struct ids running = ids_of(host, KH_BOX_RUNNING);
+    struct ids running = ids_of(host, KH_BOX_RUNNING, false);
 
     kh_cgroups_sweep(host->groups, is_among, &running);
     free(running.id);
@@ -102,7 +103,7 @@ sweep_groups(struct kh_host *host)
 static void
 settle_memory(struct kh_host *host)
 {
-    struct ids hibernated = ids_of(host, KH_BOX_HIBERNATED);
+    struct ids hibernated = ids_of(host, KH_BOX_HIBERNATED, true);
     size_t i;
 
     kh_memory_sweep(&host->store, is_among, &hibernated);
@@ -115,14 +116,32 @@ settle_memory(struct kh_host *host)
     }
 }
 
-/* A damaged record keeps its directory, and so its disk. */
+/* What is known to be somebody's. */
+struct disks {
+    const struct kh_host *host;
+    struct ids places;
+    bool doubt; /* a damaged record does not tell which is its own */
+};
+
 static bool
 keep_disk(void *arg, const char *id)
 {
-    const struct kh_host *host = arg;
+    struct disks *disks = arg;
 
-    return faccessat(host->store.sandboxes, id, F_OK, AT_SYMLINK_NOFOLLOW) == 0 ||
-           faccessat(host->store.snapshots, id, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+    return disks->doubt || is_among(&disks->places, id) ||
+           faccessat(disks->host->store.snapshots, id, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+/* A damaged record keeps its directory, and so its disk. */
+static void
+sweep_disks(struct kh_host *host)
+{
+    struct disks disks = {.host = host, .places = ids_of(host, -1, true)};
+
+    disks.doubt = kh_store_count(&host->store) > host->boxes.count;
+    if (host->store.disk)
+        kh_disk_sweep(host->store.disk, keep_disk, &disks);
+    free(disks.places.id);
 }
 
 static bool
@@ -160,8 +179,7 @@ take_over(struct kh_host *host, struct kh_error *err)
     if (r < 0)
         return r;
     sweep_groups(host);
-    if (host->store.disk)
-        kh_disk_sweep(host->store.disk, keep_disk, host);
+    sweep_disks(host);
     kh_kits_sweep(&host->store, keep_kit, host);
     if (host->boxes.count)
         kh_log(KH_LOG_INFO, "sandboxes taken over count=%zu running=%u",

@@ -136,7 +136,7 @@ read_box(struct kh_host *host, struct kh_box *box, struct kh_usage *ret_usage)
         read_groups(host, box->id, &now, ret_usage);
     if (host->store.disk && box->phase != KH_BOX_REMOVING &&
         (!box->disk_at || now.at - box->disk_at >= DISK_MS)) {
-        (void)kh_disk_used(host->store.disk, box->id, &box->disk_used, NULL);
+        (void)kh_disk_used(host->store.disk, box->place, &box->disk_used, NULL);
         box->disk_at = now.at;
     }
     now.disk = box->disk_used;

@@ -24,6 +24,7 @@ list(struct kh_cursor *c, void *value)
     kh_field_u64(c, &r->limits.disk); /* 0 in records of earlier hosts: none */
     kh_field_u32(c, &r->ladder.freeze);
     kh_field_u32(c, &r->ladder.hibernate);
+    kh_field_bytes(c, r->place, sizeof(r->place));
 }
 
 static const struct kh_fields kind = {
@@ -43,6 +44,15 @@ kh_record_encode(const struct kh_record *record, void *out, size_t size)
         return 0;
     kh_fields_encode(&kind, &copy, out);
     return KH_RECORD_SIZE;
+}
+
+void
+kh_record_place(const struct kh_record *record, char out[KH_ID_TEXT])
+{
+    static const uint8_t none[KH_ID_SIZE];
+
+    kh_id_text(memcmp(record->place, none, sizeof(none)) ? record->place : record->id,
+               out);
 }
 
 int

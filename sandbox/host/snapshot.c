@@ -1,4 +1,4 @@
-#include "sandbox/host/snapshot.h"
+#include "sandbox/host/snapshot_own.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -75,19 +75,10 @@ let_go(const struct kh_snapshot *snapshot)
 /* ---- its directory and record ---- */
 
 static int
-open_dir(const struct kh_snapshot *snapshot, struct kh_error *err)
-{
-    int fd = openat(snapshot->host->store.snapshots, snapshot->id,
-                    O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-
-    return fd < 0 ? kh_fail_errno(err, "cannot open snapshot '%s'", snapshot->id) : fd;
-}
-
-static int
 write_record(const struct kh_snapshot *snapshot, struct kh_error *err)
 {
     char data[KH_SNAPSHOT_RECORD_SIZE];
-    AUTO_FD int dir = open_dir(snapshot, err);
+    AUTO_FD int dir = kh_snapshot_open_dir(snapshot, err);
 
     if (dir < 0)
         return dir;
@@ -152,7 +143,7 @@ check_box(const struct kh_box *box, struct kh_error *err)
         box->phase != KH_BOX_SAVING && box->phase != KH_BOX_HIBERNATED)
         return kh_fail(err, EBUSY, "sandbox '%s' is on its way (hint: try again)",
                        box->record.name);
-    disk = kh_disk_get(host->store.disk, box->id, NULL);
+    disk = kh_disk_get(host->store.disk, box->place, NULL);
     if (disk == -ENOENT)
         return kh_fail(err, ENOTSUP,
                        "the files of sandbox '%s' are older than this host's disk for "
@@ -160,13 +151,6 @@ check_box(const struct kh_box *box, struct kh_error *err)
                        "a new sandbox)",
                        box->record.name);
     return 0;
-}
-
-static bool
-has_memory(const struct kh_box *box)
-{
-    return box->phase == KH_BOX_HIBERNATED ||
-           (box->phase == KH_BOX_RUNNING && box->kept);
 }
 
 static int
@@ -178,7 +162,7 @@ check(const struct kh_box *box, const struct kh_snapshot_record *record,
 
     if (r < 0)
         return r;
-    if (record->flags & KH_SNAPSHOT_MEMORY && !has_memory(box))
+    if (record->flags & KH_SNAPSHOT_MEMORY && !kh_snapshot_has_memory(box))
         return kh_fail(err, EBUSY,
                        "the memory of sandbox '%s' is not saved (hint: a snapshot of a "
                        "stopped sandbox has none)",
@@ -213,7 +197,7 @@ copy_disk(const struct kh_snapshot *snapshot, bool frozen)
         r = kh_cgroup_await_frozen(host->groups, snapshot->box, KH_SNAPSHOT_FREEZE_MS,
                                    NULL);
     return r < 0 ? r
-                 : kh_disk_copy(host->store.disk, snapshot->box, snapshot->id, true,
+                 : kh_disk_copy(host->store.disk, snapshot->place, snapshot->id, true,
                                 NULL);
 }
 
@@ -234,30 +218,6 @@ explain(int status, struct kh_error *err)
     return kh_fail(err, code, "%s", strerror(code));
 }
 
-/* The files are shared with those of the sandbox; both only read them. */
-static int
-copy_memory(struct kh_snapshot *snapshot, struct kh_error *err)
-{
-    const struct kh_box *box = kh_boxes_find_id(&snapshot->host->boxes, snapshot->box);
-    AUTO_FD int dir = open_dir(snapshot, err);
-    AUTO_FD int memory = -1;
-    int r;
-
-    if (dir < 0)
-        return dir;
-    if (!box || !has_memory(box))
-        return kh_fail(err, EBUSY, "it woke meanwhile (hint: try again)");
-    memcpy(snapshot->kit, box->birth.kit, sizeof(snapshot->kit));
-    r = kh_memory_copy(&snapshot->host->store, snapshot->box, dir,
-                       KH_SNAPSHOT_MEMORY_DIR, err);
-    if (r < 0)
-        return r;
-    memory = openat(dir, KH_SNAPSHOT_MEMORY_DIR,
-                    O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-    snapshot->saved = memory < 0 ? 0 : kh_memory_bytes(memory);
-    return 0;
-}
-
 /* The snapshot exists from here on, or never did. */
 static int
 conclude(struct kh_snapshot *snapshot, int status, struct kh_error *err)
@@ -266,7 +226,9 @@ conclude(struct kh_snapshot *snapshot, int status, struct kh_error *err)
     int r = status ? explain(status, err) : kh_fault("snapshot-copied", err);
 
     if (r == 0 && snapshot->record.flags & KH_SNAPSHOT_MEMORY)
-        r = copy_memory(snapshot, err);
+        r = kh_snapshot_copy_memory(snapshot, err);
+    if (r == 0 && snapshot->kernels)
+        r = kh_snapshot_note_kernels(snapshot, err);
     if (r == 0)
         r = kh_disk_used(disk, snapshot->id, &snapshot->record.held, err);
     if (r == 0 && !(snapshot->record.flags & KH_SNAPSHOT_TEMPORARY))
@@ -335,6 +297,7 @@ describe(const struct kh_box *box, const struct kh_snapshot_record *wish)
 
     kh_random(record.id, sizeof(record.id));
     memcpy(record.sandbox, box->record.name, sizeof(record.sandbox));
+    memcpy(record.box, box->record.id, sizeof(record.box));
     memcpy(record.image, box->record.image, sizeof(record.image));
     memcpy(record.image_id, box->record.image_id, sizeof(record.image_id));
     record.limits = box->record.limits;
@@ -368,6 +331,7 @@ begin(struct kh_snapshot *snapshot, struct kh_box *box, struct kh_error *err)
 
 int
 kh_snapshot_take(struct kh_box *box, const struct kh_snapshot_record *wish,
+                 const uint8_t (*kernels)[KH_ID_SIZE],
                  void (*taken)(void *owner, struct kh_snapshot *snapshot,
                                const struct kh_error *failed),
                  void *owner, struct kh_error *err)
@@ -385,6 +349,11 @@ kh_snapshot_take(struct kh_box *box, const struct kh_snapshot_record *wish,
     snapshot->taken = taken;
     snapshot->owner = owner;
     memcpy(snapshot->box, box->id, sizeof(snapshot->box));
+    memcpy(snapshot->place, box->place, sizeof(snapshot->place));
+    if (kernels) {
+        snapshot->kernels = kh_xcalloc(KH_BROKER_KERNELS, KH_ID_SIZE);
+        memcpy(snapshot->kernels, kernels, (size_t)KH_BROKER_KERNELS * KH_ID_SIZE);
+    }
     r = begin(snapshot, box, err);
     if (r < 0)
         kh_snapshots_forget(&host->snapshots, snapshot);
@@ -399,7 +368,7 @@ remove_record(const struct kh_snapshot *snapshot, struct kh_error *err)
 
     if (snapshot->record.flags & KH_SNAPSHOT_TEMPORARY)
         return 0;
-    dir = open_dir(snapshot, err);
+    dir = kh_snapshot_open_dir(snapshot, err);
     if (dir < 0)
         return dir;
     if ((unlinkat(dir, "record", 0) < 0 && errno != ENOENT) || fsync(dir) < 0)
@@ -425,23 +394,4 @@ kh_snapshot_remove(struct kh_snapshot *snapshot, struct kh_error *err)
     kh_snapshots_forget(&host->snapshots, snapshot);
     kh_snapshots_set_clock(&host->snapshots);
     return 0;
-}
-
-int
-kh_snapshot_open_memory(const struct kh_snapshot *snapshot, struct kh_birth *ret_birth,
-                        struct kh_error *err)
-{
-    AUTO_FD int dir = open_dir(snapshot, err);
-    AUTO_FD int memory = -1;
-    int r;
-
-    if (dir < 0)
-        return dir;
-    memory = openat(dir, KH_SNAPSHOT_MEMORY_DIR,
-                    O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-    if (memory < 0)
-        return kh_fail_errno(err, "cannot open the memory of snapshot '%s'",
-                             snapshot->record.name);
-    r = kh_memory_birth(memory, ret_birth, err);
-    return r < 0 ? r : STEAL_FD(memory);
 }

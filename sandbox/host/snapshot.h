@@ -50,6 +50,8 @@ struct kh_snapshot_record {
     uint64_t expires;          /* 0: never */
     uint64_t held;             /* bytes */
     uint32_t flags;            /* KH_SNAPSHOT_... */
+    uint8_t box[KH_ID_SIZE]; /* the sandbox, by its id; 0: not known, or none of here */
+    char label[KH_LABEL_SIZE]; /* for people */
 };
 
 struct kh_snapshot {
@@ -62,20 +64,31 @@ struct kh_snapshot {
     /* While it is being taken: */
     bool taking;
     struct kh_process process; /* the child */
-    char box[KH_ID_TEXT];      /* of the sandbox that stands still for it */
+    char box[KH_ID_TEXT];      /* of the sandbox that stands still for it, */
+    char place[KH_ID_TEXT];    /* and of its disk */
+    void *kernels;             /* to be noted, KH_BROKER_KERNELS ids; or NULL */
     void (*taken)(void *owner, struct kh_snapshot *snapshot,
                   const struct kh_error *failed);
     void *owner;
 };
 
+/* In its directory, with memory: ids that the gateway has given, as it gave them. */
+#define KH_SNAPSHOT_KERNELS "kernels"
+
+/* Reads them; all 0 where there are none. */
+void kh_snapshot_kernels(const struct kh_snapshot *snapshot,
+                         uint8_t ret_kernels[KH_BROKER_KERNELS][KH_ID_SIZE]);
+
 /* Opens the directory of its memory, and tells the birth of what is in it. */
 int kh_snapshot_open_memory(const struct kh_snapshot *snapshot,
                             struct kh_birth *ret_birth, struct kh_error *err);
 
-/* Begins to take a snapshot of BOX; RECORD has its name, expiry and flags. TAKEN is
- * called later, once: FAILED has code 0 when it exists, else SNAPSHOT is NULL. -EEXIST,
+/* Begins to take a snapshot of BOX; RECORD has its name, label, expiry and flags,
+ * KERNELS (KH_BROKER_KERNELS of them; or NULL) is kept beside it. TAKEN is called
+ * later, once: FAILED has code 0 when it exists, else SNAPSHOT is NULL. -EEXIST,
  * -EINVAL, -EUSERS (too many), -ENOTSUP (no disk that can; memory), -EBUSY. */
 int kh_snapshot_take(struct kh_box *box, const struct kh_snapshot_record *record,
+                     const uint8_t (*kernels)[KH_ID_SIZE],
                      void (*taken)(void *owner, struct kh_snapshot *snapshot,
                                    const struct kh_error *failed),
                      void *owner, struct kh_error *err);

@@ -28,7 +28,7 @@ read_record(const struct kh_store *store, const char *id,
                         : r;
 }
 
-/* What an archive says of limits and flags is nobody's here. */
+/* What an archive says of limits, flags and the sandbox's id is nobody's here. */
 static int
 take_over(const struct kh_host *host, const char *id, struct kh_snapshot_record *record,
           struct kh_error *err)
@@ -38,6 +38,7 @@ take_over(const struct kh_host *host, const char *id, struct kh_snapshot_record 
 
     record->limits = (struct kh_limits){.memory = 0};
     record->flags = 0;
+    memset(record->box, 0, sizeof(record->box));
     snprintf(image, sizeof(image), "id/%s", record->image_id);
     if (faccessat(host->store.images, image, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
         return kh_fail_errno(err, "there is no image '%s' any more", record->image);

@@ -26,6 +26,8 @@ list(struct kh_cursor *c, void *value)
     kh_field_u64(c, &r->expires);
     kh_field_u64(c, &r->held);
     kh_field_u32(c, &r->flags);
+    kh_field_bytes(c, r->box, sizeof(r->box)); /* 0 in those of earlier hosts */
+    kh_field_bytes(c, r->label, sizeof(r->label));
 }
 
 static const struct kh_fields kind = {
@@ -59,6 +61,8 @@ kh_snapshot_decode(const void *data, size_t size, struct kh_snapshot_record *ret
     if (!kh_name_valid(r.name) || !kh_name_valid(r.sandbox) ||
         !kh_image_name_valid(r.image) || !kh_id_text_valid(r.image_id))
         return kh_fail(err, EBADMSG, "snapshot record has an impossible name");
+    if (!memchr(r.label, 0, sizeof(r.label)))
+        return kh_fail(err, EBADMSG, "snapshot record has an endless label");
     /* A temporary one has no record. */
     if (r.flags & ~KH_SNAPSHOT_MEMORY)
         return kh_fail(err, EBADMSG, "snapshot record has the impossible flags %u",

@@ -52,6 +52,7 @@ kh_snapshots_forget(struct kh_snapshots *snapshots, struct kh_snapshot *snapshot
     memmove(&snapshots->at[i], &snapshots->at[i + 1],
             (snapshots->count - i) * sizeof(*snapshots->at));
     kh_process_forget(&snapshot->process);
+    free(snapshot->kernels);
     free(snapshot);
 }
 

@@ -219,12 +219,15 @@ int
 kh_store_discard(struct kh_store *store, const struct kh_record *record,
                  struct kh_error *err)
 {
-    char text[KH_ID_TEXT];
+    char text[KH_ID_TEXT], place[KH_ID_TEXT];
     int r = kh_store_forget(store, record, err);
 
     kh_id_text(record->id, text);
     if (r == 0) {
         r = kh_store_put_into_trash(store, text);
+        kh_record_place(record, place);
+        if (r == 0 && store->disk && strcmp(place, text) != 0)
+            r = kh_disk_drop(store->disk, place, NULL);
         if (r < 0)
             r = kh_fail(err, -r, "cannot discard the disk of '%s': %s", record->name,
                         strerror(-r));
@@ -337,6 +340,21 @@ load_one(struct kh_store *store, const char *id,
         set_aside(store, box, id, &err, on_problem, arg);
     else
         each(arg, &record);
+}
+
+size_t
+kh_store_count(const struct kh_store *store)
+{
+    int fd = openat(store->sandboxes, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    struct dirent *entry;
+    size_t count = 0;
+
+    while (dir && (entry = readdir(dir)))
+        count += kh_id_text_valid(entry->d_name);
+    if (dir)
+        closedir(dir);
+    return count;
 }
 
 int

@@ -45,6 +45,8 @@ struct kh_record {
     uint64_t started; /* 0: never */
     uint32_t state;   /* enum kh_sandbox_state; never FROZEN */
     struct kh_ladder ladder;
+    uint8_t place[KH_ID_SIZE]; /* what its disk and its memory are called; 0: as itself.
+                                  Another one since each rollback (rollback.h) */
 };
 
 struct kh_store {
@@ -68,6 +70,8 @@ void kh_id_text(const uint8_t id[KH_ID_SIZE], char out[KH_ID_TEXT]);
 /* Whether TEXT is that and nothing else; of an array of KH_ID_TEXT that has no end it
  * reads no more than is there. */
 bool kh_id_text_valid(const char *text);
+/* What its disk and its memory are called. */
+void kh_record_place(const struct kh_record *record, char out[KH_ID_TEXT]);
 
 /* Makes the sandbox's directory with an empty upper, which gets /etc/hostname and
  * /etc/hosts. Without a record it is no sandbox yet, and trash for the next start. */
@@ -113,6 +117,9 @@ int kh_store_load(struct kh_store *store,
                   void (*each)(void *arg, const struct kh_record *),
                   void (*on_problem)(void *arg, const char *line), void *arg,
                   struct kh_error *err);
+
+/* How many sandboxes have a directory, those whose record was set aside included. */
+size_t kh_store_count(const struct kh_store *store);
 
 /* Opens the directory that holds the sandbox's upper/ and work/, which are made anew
  * if a power cut took them. Its limit is set, with SLACK bytes more. */

@@ -144,7 +144,7 @@ kh_store_open_disk(struct kh_store *store, const struct kh_record *record,
     /* Made by a host without a disk for all: it stays where it is. */
     if (box < 0 || !store->disk || faccessat(box, "upper", F_OK, 0) == 0)
         return STEAL_FD(box);
-    kh_id_text(record->id, text);
+    kh_record_place(record, text);
     disk = kh_disk_get(store->disk, text, NULL);
     if (disk < 0 && disk != -ENOENT)
         return kh_disk_get(store->disk, text, err);

@@ -200,6 +200,7 @@ finish(struct kh_wake *wake, struct kh_error *err)
     box->birth.slot = box->slot;
     box->birth.id_first = wake->plan->id_first;
     box->birth.zygote = KH_BIRTH_NO_ZYGOTE;
+    memcpy(box->birth.place, box->record.place, sizeof(box->birth.place));
     if (r == 0)
         r = kh_store_save_birth(&host->store, box->record.id, &box->birth, err);
     if (r == 0)
@@ -223,7 +224,7 @@ finish(struct kh_wake *wake, struct kh_error *err)
         return r;
     }
     (void)kh_fault("wake-recorded", NULL);
-    kh_memory_drop(&host->store, box->id);
+    kh_memory_drop(&host->store, box->place);
     (void)kh_fault("wake-dropped", NULL);
     kh_box_set_running(host, box);
     box->fresh = false;
@@ -400,7 +401,7 @@ prepare(struct kh_wake *wake, struct kh_error *err)
     struct kh_host *host = box->host;
     int r;
 
-    wake->dir = kh_memory_open(&host->store, box->id, wake->path, &box->birth,
+    wake->dir = kh_memory_open(&host->store, box->place, wake->path, &box->birth,
                                &box->saved, err);
     r = wake->dir < 0 ? wake->dir : kh_birth_fits(&box->birth, err);
     if (r == 0)

@@ -108,14 +108,15 @@ def refused(host):
                      "thread = threading.Thread(target=stop.wait, name='dozer')\n"
                      "thread.start()")
     got = host.cli("checkpoint", "box", check=False)
-    ok(got.returncode == 4 and "'dozer'" in got.stderr and "hint:" in got.stderr,
+    ok(got.returncode == 4 and "'dozer'" in got.stderr and "--files" in got.stderr,
        f"threads: {got.stderr.strip()}")
     run(host, "box", "stop.set(); thread.join(); mark = 5")
     for args, status, reason in (
         (("rollback", "box", "77"), 3,
          "no checkpoint 77 (hint: kernelhost checkpoints box "),
         (("rollback", "box", "0"), 2, "1 .. "),
-        (("rollback", "box", "x"), 2, "CHECKPOINT"),
+        (("rollback", "box", "x"), 3, "no snapshot 'x'"),
+        (("rollback", "box", "X"), 2, "neither the number"),
         (("checkpoint", "rm", "box", "77"), 3, "no checkpoint 77"),
         (("checkpoint", "nobox"), 3, "no sandbox"),
         (("checkpoint", "box", "--label", "x" * 65), 2, "64 bytes"),
@@ -276,6 +277,7 @@ def api(host):
     equal(listed[-1]["id"], made["id"], "GET lists it")
     for path, body, want in ((f"{base}/{made['id']}/rollback", {"files": True}, 400),
                              (f"{base}/{made['id']}/rollback", {"files": 1}, 400),
+                             (base, {"files": 1}, 400),
                              (f"{base}/9999999999/rollback", {}, 404),
                              (f"{base}/99999999999/rollback", {}, 400),
                              (f"{base}/-1/rollback", {}, 400),

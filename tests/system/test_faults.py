@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""kernelhostd dies, or something fails, at every named point of sleep and waking."""
+"""kernelhostd dies, or something fails, at every named point of sleep, of waking and of
+going back to a snapshot."""
 
 import os
 import time
@@ -7,10 +8,13 @@ import time
 import session
 from faults import Faulty, points
 from outlive import settled, states
+from snapshots import disks
 from tap import done, equal, note, ok
 
 CODE = "n = globals().get('n', 0) + 1; n"
-POINTS = points("(?!snapshot)")  # test_snapshot_kill.py comes to those
+POINTS = points("(?!snapshot|rollback)")  # test_snapshot_kill.py comes to the former
+BACK = points("rollback-")
+COMMITTED = ("rollback-recorded", "rollback-dropped")  # what follows cannot fail
 ERRORS = ("ENOSPC", "EIO", "EMFILE")
 
 
@@ -22,10 +26,14 @@ def leads_there(host, point, attempt):
     """Does what comes to the point; what it says is judged by who calls."""
     if point.startswith("wake"):
         return attempt("wake", "box")
-    # A new gateway looks at what the last one had under way first, 2 s at most.
+    return patiently(attempt, "sleep", "box")
+
+
+def patiently(attempt, *args):
+    """A new gateway looks at what the last one had under way first, 2 s at most."""
     for _ in range(50):
-        got = attempt("sleep", "box")
-        if got.returncode != 4:
+        got = attempt(*args)
+        if "a cell runs" not in got.stderr:
             break
         time.sleep(0.1)
     return got
@@ -73,7 +81,63 @@ def failed(host, point, error, counted):
     return counted + 1
 
 
+def whole(host):
+    """No disk and no memory but of the sandbox and of its snapshots."""
+    snapshots = {s["id"] for s in host.json("snapshot", "ls")}
+    return len(set(disks(host)) - snapshots), len(os.listdir(host.state / "memory"))
+
+
+def back(host, point, fault, state, snapshot):
+    """At that point of a rollback: it is as it was, or as the snapshot, and whole."""
+    text = f"{point} {fault}, {state}, {snapshot}"
+    session.run(host, "box", "n = 100; open('/workspace/n', 'w').write('later')")
+    host.cli(*{"running": ("wake",), "hibernated": ("sleep",),
+               "stopped": ("stop",)}[state], "box")
+    host.begin(f"{point}={fault}")
+    got = patiently(lambda *a: host.cli(*a, check=False, timeout=60),
+                    "rollback", "box", snapshot)
+    died = host.process.poll() is not None
+    ok(got.returncode != 0 and died == (fault == "kill"),
+       f"{text}: {got.returncode} {got.stderr.strip()[:150]}")
+    host.begin("")
+    n = {"point": "1", "files": "None"} if point in COMMITTED else {
+        "running": "100", "hibernated": "100", "stopped": "None"}
+    want = n[snapshot if point in COMMITTED else state]
+    file = "early" if point in COMMITTED else "later"
+    equal(whole(host)[0], 1, f"{text}: there is one disk")
+    equal(session.run(host, "box", "globals().get('n'), open('/workspace/n').read()"),
+          f"({want}, '{file}')\n", f"{text}: it is whole, as it shall be")
+    equal(whole(host), (1, 0), f"{text}: nothing is left over")
+    got = patiently(lambda *a: host.cli(*a, check=False), "rollback", "box", "point")
+    equal(got.returncode, 0, f"{text}: and it can be rolled back {got.stderr}")
+    equal(session.run(host, "box", "n, open('/workspace/n').read()"),
+          "(1, 'early')\n", f"{text}: to the whole of that")
+
+
+def rollbacks():
+    note(" ".join(BACK))
+    ok(len(BACK) >= 5, f"{len(BACK)} points")
+    with Faulty("b", wait=False, preload="none") as host:
+        host.cli("create", "box")
+        session.run(host, "box", "n = 1; open('/workspace/n', 'w').write('early')")
+        host.cli("snapshot", "box", "point", "--memory")
+        host.cli("snapshot", "box", "files")
+        cases = [(p, f) for p in BACK for f in ("kill", *ERRORS)
+                 if f == "kill" or p not in COMMITTED]
+        for number, (point, fault) in enumerate(cases):
+            states = ("running", "hibernated", "stopped")
+            back(host, point, fault, states[number % 3], "point")
+            if fault == "kill":
+                back(host, point, fault, "running", "files")
+        host.cli("rm", "box")
+        host.cli("snapshot", "rm", "point", "files")
+        ok(settled(host, {}), "nothing is left over")
+        equal((disks(host), os.listdir(host.state / "memory")), ([], []),
+              "no disk and no memory")
+
+
 def main():
+    rollbacks()
     note(" ".join(POINTS))
     ok(len(POINTS) >= 12, f"{len(POINTS)} points")
     with Faulty(wait=False, preload="none") as host:

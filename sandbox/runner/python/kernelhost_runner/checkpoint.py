@@ -303,7 +303,7 @@ def _too_many(names):
     more = f" and {len(names) - 8} more" if len(names) > 8 else ""
     return (
         f"the kernel has {len(names)} other thread{'s' * (len(names) > 1)}: "
-        f"{what[:400]}{more} (hint: end what started them - executor.shutdown(), "
-        "thread.join() - and try again; kernels with threads cannot be checkpointed "
-        "yet)"
+        f"{what[:400]}{more} (hint: kernelhost checkpoint NAME --files takes the whole "
+        "sandbox, threads and all; or end what started them - executor.shutdown(), "
+        "thread.join())"
     )
