@@ -175,9 +175,6 @@ bool kh_kernel_recover_up(struct kh_kernel *kernel, const struct kh_kernel_held 
  * yet, or a restart comes first. What is asked meanwhile is kept. */
 bool kh_kernel_recover_waits(const struct kh_kernel *kernel);
 
-/* Whatever was taken up of it means nothing any more. */
-void kh_kernel_recover_forget(struct kh_kernel *kernel);
-
 /* Its sandbox's init is asked to start it; and the entry that tells of a new
  * incarnation is being taken. */
 void kh_kernel_note_spawn(struct kh_kernel *kernel);

@@ -186,6 +186,25 @@ answer_stranded(struct kh_kernel *kernel)
     }
 }
 
+/* Its init was rolled back while no gateway was there: what it holds is none of what
+ * was noted. */
+static void
+meet(struct kh_kernel *kernel)
+{
+    kernel->life = KH_LIFE_STOPPED;
+    kernel->back = true;
+    kh_kernel_up(kernel, &kernel->recovery.held);
+}
+
+static bool
+is_met(const struct kh_kernel *kernel, const struct kh_kernel_held *held)
+{
+    const struct kh_recovery *recovery = &kernel->recovery;
+    bool idle = kernel->life == KH_LIFE_STOPPED || kernel->life == KH_LIFE_WAKING;
+
+    return recovery->stopped && recovery->closed && (held ? idle : recovery->welcomed);
+}
+
 static void
 open_up(struct kh_kernel *kernel)
 {
@@ -199,6 +218,8 @@ open_up(struct kh_kernel *kernel)
         kh_kernel_expel(kernel, "the sandbox was rolled back");
     else if (recovery->stopped && kernel->note->ending)
         kh_kernel_stop(kernel);
+    else if (recovery->stopped && recovery->welcomed)
+        meet(kernel);
     else if (!recovery->stopped && recovery->welcomed)
         begin(kernel);
 }
@@ -296,9 +317,11 @@ kh_kernel_recover_waits(const struct kh_kernel *kernel)
 {
     const struct kh_recovery *recovery = &kernel->recovery;
 
-    return recovery->known && !recovery->stopped &&
-           (!recovery->welcomed ||
-            (recovery->closed && kernel->life == KH_LIFE_RESTARTING));
+    return recovery->known &&
+           (recovery->stopped
+                ? recovery->closed && recovery->welcomed
+                : !recovery->welcomed ||
+                      (recovery->closed && kernel->life == KH_LIFE_RESTARTING));
 }
 
 bool
@@ -307,6 +330,12 @@ kh_kernel_recover_up(struct kh_kernel *kernel, const struct kh_kernel_held *held
     struct kh_request *request = kh_requests_first(kernel->requests);
     struct kh_recovery *recovery = &kernel->recovery;
 
+    if (is_met(kernel, held)) {
+        recovery->held = held ? *held : recovery->held;
+        recovery->welcomed = true;
+        kh_kernel_recover_look(kernel);
+        return true;
+    }
     if (recovery->stopped || (!recovery->closed && recovery->welcomed))
         return false;
     if (!held) {
@@ -369,16 +398,6 @@ kh_kernel_recover(struct kh_kernel *kernel, const char *id)
     put(kernel);
     kh_timer_start(kernel->recovery.timer, KH_RECOVER_MS, 0);
     kh_kernel_recover_look(kernel);
-}
-
-void
-kh_kernel_recover_forget(struct kh_kernel *kernel)
-{
-    struct kh_recovery *recovery = &kernel->recovery;
-
-    kh_timer_stop(recovery->timer);
-    recovery->closed = recovery->known = recovery->stopped = false;
-    kernel->note->waiting = 0;
 }
 
 void

@@ -63,13 +63,24 @@ kh_kernel_is_back_dead(struct kh_kernel *kernel, const struct kh_kernel_held *he
     return true;
 }
 
+/* Whatever was taken up of it means nothing any more. */
+static void
+forget_recovery(struct kh_kernel *kernel)
+{
+    struct kh_recovery *recovery = &kernel->recovery;
+
+    kh_timer_stop(recovery->timer);
+    recovery->closed = recovery->known = recovery->stopped = false;
+    kernel->note->waiting = 0;
+}
+
 /* Nothing of its journal is comparable with what was read of it before. */
 void
 kh_kernel_rolled_back(struct kh_kernel *kernel, const char *why)
 {
     struct kh_sink *sink;
 
-    kh_kernel_recover_forget(kernel);
+    forget_recovery(kernel);
     kernel->note->doomed = 0;
     kernel->back = true;
     kernel->ordered = 0;

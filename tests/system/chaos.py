@@ -2,7 +2,8 @@
 killed; and what must hold of them whatever happened.
 
 Each sandbox has a variable `n`, a line of output for each value it had, and a file that
-gets a line with each command. What was acknowledged must be there, once. What was under
+gets a line with each command. What was acknowledged must be there, once, unless the
+sandbox was rolled back to before it, and nothing of that then. What was under
 way when somebody was killed may have happened or not, but not twice, and not by half.
 """
 
@@ -29,7 +30,9 @@ class Sandbox(threading.Thread):
         self.low = self.high = 0  # what n may be
         self.lines, self.doubtful = [], set()
         self.fresh = 0
-        self.moves = {"sleep": 0, "freeze": 0, "wake": 0}  # that succeeded
+        self.point = None  # a checkpoint, and what was true when it was taken
+        self.moves = {"sleep": 0, "freeze": 0, "wake": 0, "point": 0,
+                      "back": 0}  # that succeeded
 
     def cli(self, *args, timeout=120):
         try:
@@ -85,8 +88,49 @@ class Sandbox(threading.Thread):
     def wake(self):
         self.move("wake", "wake")
 
+    def book(self):
+        return self.low, self.high, list(self.lines), set(self.doubtful)
+
+    def take(self):
+        """A checkpoint of all, in the place of the one there is."""
+        got = self.cli("checkpoint", self.name_, "--files")
+        if got.returncode == 0:
+            if self.point:
+                self.cli("snapshot", "rm", self.point[0])
+            self.point = got.stdout.strip(), self.book()
+            self.moves["point"] += 1
+
+    def back(self):
+        """To the checkpoint. Whether one that was cut off came about tells `n`, which
+        is larger now than it was then."""
+        self.count()
+        if not self.point or self.low != self.high or self.low <= self.point[1][1]:
+            return
+        got = self.cli("rollback", self.name_, self.point[0])
+        self.moves["back"] += got.returncode == 0
+        if got.returncode == 0 or self.is_back():
+            self.low, self.high, self.lines, self.doubtful = self.point[1]
+            self.point = self.point[0], self.book()
+
+    def is_back(self):
+        for _ in range(60):
+            value = self.cli("run", self.name_, "-c", "print(n)").stdout.strip()
+            if value.isdigit():
+                break
+            time.sleep(0.5)
+        else:
+            self.wrong.append(f"{self.name_}: does not tell what n is")
+            return False
+        low, high = self.point[1][:2]
+        if int(value) != self.low and not low <= int(value) <= high:
+            self.wrong.append(
+                f"{self.name_}: n is {value}, neither {self.low} nor {low}..{high}"
+            )
+        return int(value) != self.low
+
     def run(self):
-        steps = [self.count, self.count, self.write, self.sleep, self.freeze, self.wake]
+        steps = [self.count, self.count, self.write, self.sleep, self.freeze,
+                 self.wake, self.take, self.back]
         try:
             while not self.stopping:
                 self.random.choice(steps)()

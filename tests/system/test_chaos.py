@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Killed at random moments, while sandboxes work, sleep and wake: nothing is lost."""
+"""Killed at random moments, while sandboxes work, sleep, wake and go back to
+checkpoints: nothing is lost."""
 
 import os
 
@@ -42,6 +43,7 @@ def main():
         ok(min(moves.values()) > 0, f"and they slept and woke: {moves}")
         equal(chaos.strangers(host), 0, "no processes but those of sandboxes")
         host.cli("rm", *(box.name_ for box in boxes))
+        host.cli("snapshot", "rm", *host.cli("snapshot", "ls", "-q").stdout.split())
         ok(settled(host, {}), "nothing is left over")
         equal(os.listdir(host.state / "memory"), [], "no memory is left over")
     done()

@@ -114,6 +114,20 @@ def back(host, point, fault, state, snapshot):
           "(1, 'early')\n", f"{text}: to the whole of that")
 
 
+def not_woken(host):
+    """It is rolled back, and cannot come back: that is told, and can be mended."""
+    session.run(host, "box", "n = 100; open('/workspace/n', 'w').write('later')")
+    host.begin("wake-ready=EIO")
+    got = patiently(lambda *a: host.cli(*a, check=False), "rollback", "box", "point")
+    ok(got.returncode == 1 and "is rolled back, but does not run" in got.stderr,
+       f"criu fails: {got.stderr.strip()[:200]}")
+    equal(states(host)["box"], "hibernated", "it is hibernated")
+    ok(host.json("show", "box").get("problem"), "and show tells why")
+    host.begin("")
+    equal(session.run(host, "box", "n, open('/workspace/n').read()"),
+          "(1, 'early')\n", "without the cause it wakes")
+
+
 def rollbacks():
     note(" ".join(BACK))
     ok(len(BACK) >= 5, f"{len(BACK)} points")
@@ -129,6 +143,7 @@ def rollbacks():
             back(host, point, fault, states[number % 3], "point")
             if fault == "kill":
                 back(host, point, fault, "running", "files")
+        not_woken(host)
         host.cli("rm", "box")
         host.cli("snapshot", "rm", "point", "files")
         ok(settled(host, {}), "nothing is left over")

@@ -84,6 +84,21 @@ def gateway_killed(host, **options):
     ok(gone(host, 15) is not None, "shut down, nothing is left")
 
 
+def rolled_back(host):
+    with managed() as (manager, talk):
+        talk.execute("x = 1")
+        name = sandboxes(host)[0]
+        launcher = launchers()
+        point = host.cli("checkpoint", name, "--files").stdout.strip()
+        talk.execute("x = 2")
+        host.cli("rollback", name, point)
+        equal(talk.execute("x").value, "1", "rolled back, it goes on")
+        ok(manager.is_alive(), "is_alive says so")
+        equal(launchers(), launcher, "by the same launcher")
+        host.cli("snapshot", "rm", point)
+    ok(gone(host, 15) is not None, "shut down, nothing is left")
+
+
 def plain(host):
     with managed() as (manager, talk):
         equal(talk.execute("x = 6 * 7; x").value, "42", "a KernelManager's kernel")
@@ -310,6 +325,7 @@ def main():
         ok((where / "kernel.json").is_file(), "kernelspec install writes kernel.json")
         os.environ["KERNELHOST_STATE"] = "/nowhere"  # the kernelspec says where
         plain(host)
+        rolled_back(host)
         ipc(host)
         gateway_killed(host)
         gateway_killed(host, transport="ipc")

@@ -2,6 +2,7 @@
 """A whole sandbox goes back to a snapshot of it: files, memory, processes, in place."""
 
 import os
+import subprocess
 import time
 
 import session
@@ -232,8 +233,49 @@ def of_one_kernel(host):
     equal([c["name"] for c in listed], ["box-1"], "the API lists them")
 
 
+def killed(host, rounds=12):
+    """The gateway dies on the way: before or after, and nothing in between."""
+    host.cli("create", "box")
+    session.run(host, "box", "x = 1; open('/workspace/x', 'w').write('1')")
+    first = session.kernel_ids(host, "box")[0]
+    begun = time.monotonic()
+    host.cli("checkpoint", "box", "--files")
+    host.cli("rollback", "box", "box-1")
+    pause = 1.5 * (time.monotonic() - begun) / rounds
+    client = Talk(host.client("box", "--kernel", first))
+    seen, ids = set(), []
+    for n in range(rounds):
+        client.execute("x = 2; open('/workspace/x', 'w').write('2')")
+        other = call(host, "POST", "/v1/sandboxes/box/kernels", {})[1]["id"]
+        session.run_in(host, "box", other, "y = 5")
+        pending = subprocess.Popen(host.command("rollback", "box", "box-1"),
+                                   env=host.env, stdout=subprocess.DEVNULL,
+                                   stderr=subprocess.PIPE, text=True)
+        time.sleep(pause * n)
+        host.kill_gateway()
+        pending.communicate()
+        host.gateway()
+        got = client.execute("print(x, open('/workspace/x').read())").text
+        there = other in session.kernel_ids(host, "box")
+        seen.add((got, there))
+        if (got, there) not in {("1 1\n", False), ("2 2\n", True)}:
+            note(n, got, there)
+        if there:
+            alive = session.run_in(host, "box", other, "print(y)")
+            seen.add(("alive", alive == "5\n"))
+            call(host, "DELETE", f"/v1/sandboxes/box/kernels/{other}")
+        for m in client.execute("print('more')").messages:
+            ids.append(m["header"]["msg_id"])
+    ok(seen <= {("1 1\n", False), ("2 2\n", True), ("alive", True)},
+       f"{rounds} times it is one or the other: {seen}")
+    ok(("1 1\n", False) in seen and ("2 2\n", True) in seen, "and both came about")
+    equal(len(ids), len(set(ids)), "no message came twice")
+    equal(session.kernel_ids(host, "box")[:1], [first], "the kernel is the same")
+    client.close()
+
+
 with Host() as private:
-    each(private, whole, asleep, refused, of_one_kernel)
+    each(private, whole, asleep, refused, of_one_kernel, killed)
     ok(settled(private, {}), "nothing is left over")
     equal(os.listdir(private.state / "memory"), [], "no memory is left over")
 done()
