@@ -107,8 +107,8 @@ class Sandbox(threading.Thread):
         if not self.point or self.low != self.high or self.low <= self.point[1][1]:
             return
         got = self.cli("rollback", self.name_, self.point[0])
-        self.moves["back"] += got.returncode == 0
         if got.returncode == 0 or self.is_back():
+            self.moves["back"] += 1
             self.low, self.high, self.lines, self.doubtful = self.point[1]
             self.point = self.point[0], self.book()
 
@@ -130,7 +130,7 @@ class Sandbox(threading.Thread):
 
     def run(self):
         steps = [self.count, self.count, self.write, self.sleep, self.freeze,
-                 self.wake, self.take, self.back]
+                 self.wake, self.sleep, self.take, self.back]
         try:
             while not self.stopping:
                 self.random.choice(steps)()
@@ -156,7 +156,7 @@ class Sandbox(threading.Thread):
             self.wrong.append(f"{self.name_}: a line is there twice")
 
 
-def storm(host, kills, boxes=6, pause=(0.05, 0.6), seed=None):
+def storm(host, kills, boxes=6, pause=(0.05, 1.2), seed=None):
     """Kills the gateway or kernelhostd KILLS times. Returns (sandboxes, seconds that
     each recovery took)."""
     seed = seed or random.randrange(1 << 30)
@@ -166,6 +166,7 @@ def storm(host, kills, boxes=6, pause=(0.05, 0.6), seed=None):
     for box in all_:
         host.cli("create", box.name_)
         box.count()
+        box.take()
     for box in all_:
         box.start()
     times = []

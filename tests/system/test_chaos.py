@@ -9,7 +9,7 @@ from host import Host
 from outlive import settled
 from tap import done, equal, note, ok
 
-KILLS = int(os.environ.get("KH_KILLS", "24"))
+KILLS = int(os.environ.get("KH_KILLS", "32"))
 
 
 def main():
