@@ -156,7 +156,7 @@ read_expires(const json_t *body, uint64_t *ret_expires, struct kh_error *err)
 static int
 read_new(const json_t *body, struct kh_broker_request *request, struct kh_error *err)
 {
-    const char *name, *label;
+    const char *name, *label = "";
     bool memory = false;
     unsigned nonce;
     int r = kh_v1_text(body, "name", 200, "", &name, err);

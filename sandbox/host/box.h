@@ -10,7 +10,8 @@
  *     SAVING     EBUSY      later      -> STOPPED    later
  *     WAKING     EBUSY      later      -             later
  *
- * Later: when it is HIBERNATED or RUNNING. RUNNING is frozen, or it is not.
+ * Later: when it is HIBERNATED or RUNNING. RUNNING is frozen, or it is not. STOPPING
+ * for a rollback ends as HIBERNATED or STOPPED (rollback.h).
  *
  * Starting is done when the call returns. Stopping and removing end later, when
  * PID 1 (and with it every process inside) has ended, or the helper that deletes

@@ -172,11 +172,18 @@ def refused(host):
     host.cli("checkpoint", "old", "--files")
     host.cli("rm", "old")
     host.cli("create", "old")
+    # An archive says of which sandbox it is, but nobody here has seen that.
+    archive = host.state / "archive"
+    host.cli("snapshot", "box", "foreign")
+    host.cli("snapshot", "export", "foreign", archive)
+    host.cli("snapshot", "rm", "foreign")
+    host.cli("snapshot", "import", archive)
     time.sleep(1.5)
     for args, status, reason in (
         (("box", "other-1"), 2, "not of this sandbox 'box' (hint: kernelhost create"),
         (("twin", "other-1"), 2, "not of this sandbox"),
         (("old", "old-1"), 2, "not of this sandbox"),
+        (("box", "foreign"), 2, "not of this sandbox"),
         (("box", "brief"), 3, "no snapshot 'brief'"),
         (("box", "nothing"), 3, "no snapshot 'nothing'"),
         (("box", "~x"), 2, "neither the number"),

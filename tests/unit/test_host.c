@@ -63,6 +63,7 @@ records(void)
     struct kh_record out;
     struct kh_error err;
     unsigned char data[KH_RECORD_SIZE];
+    char place[KH_ID_TEXT];
     int i, accepted = 0;
 
     memset(in.id, 0xab, sizeof(in.id));
@@ -76,6 +77,13 @@ records(void)
            out.limits.disk == 5ull << 32 && out.created == 1700000000 &&
            !memcmp(out.id, in.id, sizeof(in.id)),
        "every field is the same");
+    kh_record_place(&out, place);
+    is_str(place, "abababababababababababababababab", "its disk is called as itself");
+    memset(in.place, 0x0f, sizeof(in.place));
+    kh_record_encode(&in, data, sizeof(data));
+    is_int(kh_record_decode(data, sizeof(data), &out, &err), 0, "once rolled back,");
+    kh_record_place(&out, place);
+    is_str(place, "0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f", "it is called otherwise");
     is_int(kh_record_decode(data, KH_RECORD_SIZE - 1, &out, &err), -EBADMSG,
            "a truncated record is refused");
     for (i = 0; i < KH_RECORD_SIZE; i++) {

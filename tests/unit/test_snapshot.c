@@ -40,12 +40,16 @@ test_bytes(void)
     struct kh_record other = {.state = KH_SANDBOX_STOPPED};
 
     record.expires = 5;
+    memset(record.box, 0xcd, sizeof(record.box));
+    strcpy(record.label, "before the change");
     is_int(kh_snapshot_encode(&record, bytes, sizeof(bytes)), sizeof(bytes),
            "a record is written");
     is_int(kh_snapshot_decode(bytes, sizeof(bytes), &again, &err), 0, "and read again");
     kh_snapshot_encode(&again, same, sizeof(same));
     ok(!memcmp(bytes, same, sizeof(same)), "the same");
-    ok(again.held == 7 && again.expires == 5 && again.limits.disk == 1 << 24,
+    ok(again.held == 7 && again.expires == 5 && again.limits.disk == 1 << 24 &&
+           !memcmp(again.box, record.box, sizeof(record.box)) &&
+           !strcmp(again.label, record.label),
        "field by field");
     is_int(kh_snapshot_encode(&record, bytes, 10), 0, "not where there is no room");
     is_int(kh_snapshot_decode(bytes, sizeof(bytes) - 1, &again, &err), -EBADMSG,
@@ -93,6 +97,9 @@ test_fields(void)
     refuse(&record, "a temporary one");
     record.flags = 1u << 31;
     refuse(&record, "flags that nobody knows");
+    record = record_of(1);
+    memset(record.label, 'a', sizeof(record.label));
+    refuse(&record, "a label without an end");
 }
 
 static void
