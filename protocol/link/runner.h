@@ -37,7 +37,9 @@ enum kh_runner_type {
                                descriptor, the connection of the checkpoint. Without
                                one it cannot be */
     KH_RUNNER_RESEED = 5,   /* slice 0: 64 bytes. It is a copy (its sandbox was
-                               forked): what draws random numbers begins anew */
+                               forked): what draws random numbers begins anew; with
+                               the flag KH_RESEED_SECRETS (it was rolled back) only
+                               what secrets are drawn from */
 
     /* runner -> init */
     KH_RUNNER_READY = 16,   /* slice 0: content of kernel_info_reply (JSON) */
@@ -53,6 +55,8 @@ enum kh_runner_type {
     KH_RUNNER_FORKS = 21,   /* it is about to fork a checkpoint; only while a request
                                with KH_REQUEST_CHECKPOINT runs */
 };
+
+#define KH_RESEED_SECRETS 1u
 
 enum kh_stream {
     KH_STREAM_STDOUT = 1,

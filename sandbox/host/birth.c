@@ -36,6 +36,7 @@ list(struct kh_cursor *c, void *value)
     kh_field_u32(c, &b->init_version);
     kh_field_u64(c, &b->boot); /* 0 in those of earlier hosts */
     kh_field_bytes(c, b->place, sizeof(b->place));
+    kh_field_u32(c, &b->again);
 }
 
 static const struct kh_fields kind = {

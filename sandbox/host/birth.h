@@ -34,6 +34,7 @@ struct kh_birth {
     uint32_t init_version;     /* KH_INIT_VERSION of its kernelhost-init */
     uint64_t boot;             /* a number of each start's own; kept over hibernation */
     uint8_t place[KH_ID_SIZE]; /* of the record that it is of */
+    uint32_t again;            /* 1: it is rolled back, and has not run since */
 };
 
 #define KH_BIRTH_NO_ZYGOTE UINT32_MAX

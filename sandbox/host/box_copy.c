@@ -72,14 +72,27 @@ kh_box_copy(struct kh_host *host, const struct kh_record *wish,
 
 /* The kernel's generator begins anew as well: what a library keeps of it in the memory
  * that was copied (vgetrandom, of glibc 2.41) is then old to it. */
-void
-kh_box_be_born(struct kh_box *box, int pidfd)
+static void
+reseed(const struct kh_box *box)
 {
     AUTO_FD int urandom = open("/dev/urandom", O_RDONLY | O_CLOEXEC);
 
     if (urandom < 0 || ioctl(urandom, RNDRESEEDCRNG) < 0)
         kh_log(KH_LOG_WARN, "cannot reseed the kernel's random numbers name=%s",
                box->record.name);
+}
+
+void
+kh_box_be_again(struct kh_box *box, int pidfd)
+{
+    reseed(box);
+    (void)kh_sys_pidfd_signal(pidfd, SIGUSR2); /* init tells the runners */
+}
+
+void
+kh_box_be_born(struct kh_box *box, int pidfd)
+{
+    reseed(box);
     (void)kh_sys_pidfd_signal(pidfd, SIGUSR1); /* init tells the runners */
     kh_random(&box->birth.boot, sizeof(box->birth.boot));
     box->birth.started = (uint64_t)time(NULL);

@@ -28,9 +28,10 @@ void kh_box_set_running(struct kh_host *host, struct kh_box *box);
 /* It is neither SAVING nor WAKING any more: does what was asked meanwhile. */
 void kh_box_catch_up(struct kh_box *box);
 
-/* One that is `fresh` gets an identity of its own, before it goes on; or goes, with all
- * it has. */
+/* One that is `fresh` gets an identity of its own, before it goes on; one that was
+ * rolled back draws other secrets; or goes, with all it has. */
 void kh_box_be_born(struct kh_box *box, int pidfd);
+void kh_box_be_again(struct kh_box *box, int pidfd);
 void kh_box_discard(struct kh_box *box);
 
 /* Its PID 1 has ended. */

@@ -103,6 +103,7 @@ put_memory(struct kh_box *box, const struct kh_snapshot *snapshot,
     if (to < 0)
         return to;
     kh_random(&birth.boot, sizeof(birth.boot));
+    birth.again = 1;
     memcpy(birth.place, record->place, sizeof(birth.place));
     (void)kh_birth_encode(&birth, bytes, sizeof(bytes));
     return kh_fd_replace_file(to, KH_BIRTH_FILE, bytes, sizeof(bytes), 0600, err);

@@ -197,6 +197,9 @@ finish(struct kh_wake *wake, struct kh_error *err)
     box->birth.pid = (uint32_t)wake->pid;
     if (box->fresh)
         kh_box_be_born(box, wake->pidfd);
+    else if (box->birth.again)
+        kh_box_be_again(box, wake->pidfd);
+    box->birth.again = 0;
     box->birth.slot = box->slot;
     box->birth.id_first = wake->plan->id_first;
     box->birth.zygote = KH_BIRTH_NO_ZYGOTE;

@@ -75,14 +75,16 @@ kh_kernels_kill_all(void)
 }
 
 void
-kh_kernels_reseed(void)
+kh_kernels_reseed(unsigned flags)
 {
     struct kh_kernel *kernel = NULL;
 
     while ((kernel = kh_kernels_after(kernel ? kernel->number : 0))) {
         char bytes[64];
-        struct kh_frame frame = {
-            .type = KH_RUNNER_RESEED, .count = 1, .slice = {{bytes, sizeof(bytes)}}};
+        struct kh_frame frame = {.type = KH_RUNNER_RESEED,
+                                 .flags = flags,
+                                 .count = 1,
+                                 .slice = {{bytes, sizeof(bytes)}}};
         struct kh_buf buf = KH_BUF_INIT;
 
         kh_random(bytes, sizeof(bytes));

@@ -21,8 +21,9 @@ void kh_kernels_ended(pid_t pid, int status);
 uint64_t kh_kernels_due(void);
 void kh_kernels_tick(uint64_t now);
 
-/* The sandbox is a copy: tells every runner, with random bytes of its own. */
-void kh_kernels_reseed(void);
+/* The sandbox is a copy: tells every runner, with random bytes of its own, and FLAGS of
+ * RESEED. */
+void kh_kernels_reseed(unsigned flags);
 
 /* SIGKILL to every session; for the end of init in tests. */
 void kh_kernels_kill_all(void);

@@ -30,6 +30,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "protocol/link/init.h"
+#include "protocol/link/runner.h"
 #include "sandbox/init/conn.h"
 #include "sandbox/init/exec.h"
 #include "sandbox/init/kernels.h"
@@ -117,13 +118,16 @@ signals_ready(struct kh_source *source, uint32_t events)
         if (info.ssi_signo == SIGTERM)
             stopping = true;
         else if (info.ssi_signo == SIGUSR1)
-            kh_kernels_reseed();
+            kh_kernels_reseed(0);
+        else if (info.ssi_signo == SIGUSR2)
+            kh_kernels_reseed(KH_RESEED_SECRETS);
     reap_again = true;
 }
 
 /* All signals are blocked and read from a descriptor; a child gets the defaults
  * back. SIGTERM (inside a sandbox only the host can send it) ends init and all
- * that it started; SIGUSR1 says that the sandbox is a copy of another. */
+ * that it started; SIGUSR1 says that the sandbox is a copy of another, SIGUSR2
+ * that it is one of what it was. */
 static int
 open_signals(struct kh_error *err)
 {
@@ -138,6 +142,7 @@ open_signals(struct kh_error *err)
     sigaddset(&set, SIGCHLD);
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGUSR1);
+    sigaddset(&set, SIGUSR2);
     fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     if (fd < 0)
         return kh_fail_errno(err, "cannot make a signal descriptor");

@@ -240,6 +240,25 @@ def of_one_kernel(host):
     equal([c["name"] for c in listed], ["box-1"], "the API lists them")
 
 
+DRAW = """
+print([random.random(), np.random.random()])
+print([ssl.RAND_bytes(8).hex(), secrets.token_hex(8)])
+"""
+
+
+def random_numbers(host):
+    """What a program drew it draws again; secrets it does not."""
+    host.cli("create", "box")
+    session.run(host, "box", "import random, ssl, secrets; import numpy as np\n" + DRAW)
+    host.cli("checkpoint", "box", "--files")
+    drawn = [session.run(host, "box", DRAW).splitlines()]
+    for _ in range(3):
+        host.cli("rollback", "box", "box-1")
+        drawn.append(session.run(host, "box", DRAW).splitlines())
+    equal(len({numbers for numbers, _ in drawn}), 1, "random numbers are the same")
+    equal(len({secret for _, secret in drawn}), 4, "secrets are not")
+
+
 def killed(host, rounds=12):
     """The gateway dies on the way: before or after, and nothing in between."""
     host.cli("create", "box")
@@ -282,7 +301,7 @@ def killed(host, rounds=12):
 
 
 with Host() as private:
-    each(private, whole, asleep, refused, of_one_kernel, killed)
+    each(private, whole, asleep, refused, of_one_kernel, random_numbers, killed)
     ok(settled(private, {}), "nothing is left over")
     equal(os.listdir(private.state / "memory"), [], "no memory is left over")
 done()

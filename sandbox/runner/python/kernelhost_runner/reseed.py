@@ -33,12 +33,16 @@ _HOLDERS = {"random": _random, "numpy.random": _numpy, "_ssl": _openssl,
             "tempfile": _tempfile, "torch": _torch}
 
 
-def reseed(entropy, but=()):
-    """Mixes 64 bytes into every generator that is loaded, but for those of modules
-    that are named."""
+# What nobody wants to draw twice; the others are as they were after a rollback.
+SECRETS = frozenset({"_ssl"})
+ALL = frozenset(_HOLDERS)
+
+
+def reseed(entropy, modules=ALL):
+    """Mixes 64 bytes into every generator of these modules that is loaded."""
     for name, mix in _HOLDERS.items():
         module = sys.modules.get(name)
-        if module is None or name in but:
+        if module is None or name not in modules:
             continue
         try:
             mix(module, entropy)

@@ -32,7 +32,7 @@ from .inbox import Inbox, Selector
 from .interrupt import Interrupts
 from .link import Link
 from .origin import Origin, inherit_in_threads
-from .reseed import reseed
+from .reseed import ALL, SECRETS, reseed
 from .stream import Output, OutStream, flush_before_processes
 
 FD = 3  # KH_RUNNER_FD
@@ -256,7 +256,8 @@ class Runner:
         if received.type == frame.SHUTDOWN:
             self._shut_down()
         if received.type == frame.RESEED:
-            reseed(received.slices[0])
+            secrets = received.flags & frame.RESEED_SECRETS
+            reseed(received.slices[0], SECRETS if secrets else ALL)
         if received.type != frame.REQUEST:
             return False
         shell = not received.flags & frame.REQUEST_CONTROL

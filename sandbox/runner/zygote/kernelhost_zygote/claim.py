@@ -15,7 +15,7 @@ import sys
 import time
 
 from kernelhost_runner import frame
-from kernelhost_runner.reseed import reseed
+from kernelhost_runner.reseed import ALL, SECRETS, reseed
 
 from .preload import rehearse
 
@@ -73,7 +73,7 @@ def prepare():
     # OpenSSL sees by the number of its process that it is in a copy, and draws a seed
     # when it is asked for something.
     same = os.getpid() == _remembered["pid"]
-    reseed(os.urandom(64), () if same else ("_ssl",))
+    reseed(os.urandom(64), ALL if same else ALL - SECRETS)
 
 
 def wait(runner, fd):
