@@ -362,3 +362,23 @@ kh_kernel_entry(struct kh_kernel *kernel, const struct kh_frame *frame,
         }
     return kh_fail(err, EBADMSG, "journal entry has type %u", frame->type);
 }
+
+/* init would not have a frame of ours: what it was for has failed. */
+void
+kh_kernel_refused(struct kh_kernel *kernel, const struct kh_frame *frame)
+{
+    struct kh_request *request;
+
+    kernel->fresh = false;
+    if (frame->flags == KH_INIT_REQUEST) {
+        request = kh_requests_find(kernel->requests, frame->id);
+        if (request)
+            kh_answer_lost(kernel, request, "KernelUnavailable",
+                           "the sandbox refused the request");
+    } else if (frame->flags == KH_INIT_KERNEL_STOP) {
+        kh_kernel_step(kernel, KH_LIFE_EV_DIED, NULL);
+    } else if (frame->flags == KH_INIT_KERNEL_START ||
+               frame->flags == KH_INIT_KERNEL_RESTART) {
+        kh_kernel_step(kernel, KH_LIFE_EV_DOWN, "the sandbox refused to start it");
+    }
+}

@@ -370,7 +370,7 @@ adopt(struct kh_kernel *kernel, const struct kh_kernel_held *held)
 {
     bool ready = held->state == KH_KERNEL_READY, back = kernel->back;
 
-    kernel->back = false;
+    kernel->back = kernel->fresh = kernel->starts = false;
     kh_kernel_note_spawn(kernel);
     kernel->seq = ready || back ? held->last : held->first ? held->first - 1 : 0;
     kernel->acked = 0;
@@ -428,25 +428,5 @@ kh_kernel_up(struct kh_kernel *kernel, const struct kh_kernel_held *held)
         kh_kernel_step(kernel, KH_LIFE_EV_UP, NULL);
         if (idle && asked) /* an earlier gateway's order did not get there */
             kh_kernel_start(kernel);
-    }
-}
-
-/* init would not have a frame of ours: what it was for has failed. */
-void
-kh_kernel_refused(struct kh_kernel *kernel, const struct kh_frame *frame)
-{
-    struct kh_request *request;
-
-    kernel->fresh = false;
-    if (frame->flags == KH_INIT_REQUEST) {
-        request = kh_requests_find(kernel->requests, frame->id);
-        if (request)
-            kh_answer_lost(kernel, request, "KernelUnavailable",
-                           "the sandbox refused the request");
-    } else if (frame->flags == KH_INIT_KERNEL_STOP) {
-        kh_kernel_step(kernel, KH_LIFE_EV_DIED, NULL);
-    } else if (frame->flags == KH_INIT_KERNEL_START ||
-               frame->flags == KH_INIT_KERNEL_RESTART) {
-        kh_kernel_step(kernel, KH_LIFE_EV_DOWN, "the sandbox refused to start it");
     }
 }

@@ -8,7 +8,6 @@ import time
 import session
 from faults import Faulty, points
 from outlive import settled, states
-from snapshots import disks
 from tap import done, equal, note, ok
 
 CODE = "n = globals().get('n', 0) + 1; n"
@@ -84,7 +83,7 @@ def failed(host, point, error, counted):
 def whole(host):
     """No disk and no memory but of the sandbox and of its snapshots."""
     snapshots = {s["id"] for s in host.json("snapshot", "ls")}
-    return len(set(disks(host)) - snapshots), len(os.listdir(host.state / "memory"))
+    return len(set(host.disks()) - snapshots), len(os.listdir(host.state / "memory"))
 
 
 def back(host, point, fault, state, snapshot):
@@ -147,7 +146,7 @@ def rollbacks():
         host.cli("rm", "box")
         host.cli("snapshot", "rm", "point", "files")
         ok(settled(host, {}), "nothing is left over")
-        equal((disks(host), os.listdir(host.state / "memory")), ([], []),
+        equal((host.disks(), os.listdir(host.state / "memory")), ([], []),
               "no disk and no memory")
 
 

@@ -9,7 +9,7 @@ import session
 from api import call
 from host import Host
 from outlive import settled, states, value
-from snapshots import disks, each
+from snapshots import each
 from talk import Talk
 from tap import done, equal, note, ok
 
@@ -156,7 +156,7 @@ def asleep(host):
 def disk_and_memory(host, boxes, memories=0):
     """Nothing lies about but what is somebody's."""
     ids = {s["id"] for s in host.json("snapshot", "ls")}
-    equal(len(set(disks(host)) - ids), boxes, "each sandbox has one disk")
+    equal(len(set(host.disks()) - ids), boxes, "each sandbox has one disk")
     equal(len(os.listdir(host.state / "memory")), memories, f"{memories} memories")
 
 

@@ -98,8 +98,8 @@ def separate(host):
         host.cli("create", f"r{i}")
         ok(joined(host, f"r{i}"), f"kernel {i} came from the zygote")
         seen.append(value(host, f"r{i}", draws).split())
-    for what, column in zip(
-            ("random", "numpy.random", "uuid4", "OpenSSL"), zip(*seen, strict=True), strict=True):
+    sources = "random", "numpy.random", "uuid4", "OpenSSL"
+    for what, column in zip(sources, zip(*seen, strict=True), strict=True):
         equal(len(set(column)), 4, f"{what} draws differently in each")
     value(host, "r0", "import pandas; pandas.mine = 1")
     equal(value(host, "r1", "import pandas; print(hasattr(pandas, 'mine'))"), "False",
