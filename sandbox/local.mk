@@ -148,6 +148,7 @@ dist_runnerpackage_DATA = \
 	sandbox/runner/python/kernelhost_runner/__init__.py \
 	sandbox/runner/python/kernelhost_runner/app.py \
 	sandbox/runner/python/kernelhost_runner/checkpoint.py \
+	sandbox/runner/python/kernelhost_runner/comms.py \
 	sandbox/runner/python/kernelhost_runner/descriptors.py \
 	sandbox/runner/python/kernelhost_runner/display.py \
 	sandbox/runner/python/kernelhost_runner/formatting.py \

@@ -290,7 +290,8 @@ tests_unit_test_queue_LDADD = libinit.a liblink.a libbase.a
 
 # The Python runner, driven from outside, and compared with ipykernel.
 EXTRA_DIST += tests/sandbox/interpreters.py tests/sandbox/runner_harness.py \
-	tests/sandbox/test_runner.py tests/sandbox/test_runner_life.py \
+	tests/sandbox/test_runner.py tests/sandbox/test_runner_comm.py \
+	tests/sandbox/test_runner_life.py \
 	tests/sandbox/test_runner_equal.py tests/system/compare_ipykernel.py \
 	tests/data/cells
 
@@ -359,7 +360,7 @@ EXTRA_DIST += tests/data/notebooks tests/system/api.py tests/system/notebooks.py
 	tests/system/test_usage.py tests/system/session.py tests/system/test_sleep.py \
 	tests/system/test_sleep_full.py \
 	tests/system/chaos.py tests/system/faults.py tests/system/test_chaos.py tests/system/test_faults.py \
-	tests/system/test_fork_memory.py tests/system/test_checkpoint.py \
+	tests/system/test_fork_memory.py tests/system/test_checkpoint.py tests/system/test_comm.py \
 	tests/system/outlive.py tests/system/test_adopt.py tests/system/test_restart.py \
 	tests/system/test_cli.py tests/system/test_cli_errors.py \
 	tests/system/test_zygote.py tests/system/test_spares.py tests/system/test_clients.py \

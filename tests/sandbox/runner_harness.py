@@ -96,7 +96,9 @@ class Runner:
         """Sends a frame."""
         self.socket.sendall(encode(kind, ident, flags, slices))
 
-    def request(self, msg_type, content=None, control=False, metadata=None):
+    def request(
+        self, msg_type, content=None, control=False, metadata=None, buffers=()
+    ):
         """Sends a request, returns its id."""
         ident, self.next_id = self.next_id, self.next_id + 1
         header = {"msg_id": f"m{ident}", "msg_type": msg_type, "session": "s"}
@@ -106,7 +108,8 @@ class Runner:
             flags |= EXECUTE
         if not control:
             self.running = self.last = ident
-        self.send(REQUEST, ident, flags, [json.dumps(p).encode() for p in parts])
+        slices = [json.dumps(part).encode() for part in parts]
+        self.send(REQUEST, ident, flags, [*slices, *buffers])
         return ident
 
     def execute(self, code, timeout=30, **content):

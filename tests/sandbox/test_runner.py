@@ -245,11 +245,6 @@ def test_json(r):
         "class E(Exception):\n    def _render_traceback_(self): return 'one'\nraise E"
     )
     equal(got.reply["traceback"], ["one"], "a traceback is a list of texts")
-    r.execute(
-        "get_ipython().kernel.publish('comm_msg', {'a': 1}, {'m': 2}, [b'\\0\\1'])"
-    )
-    sent = [e for e in r.events if e.kind == "publish" and e.type == "comm_msg"][0]
-    equal((sent.metadata, sent.buffers), ({"m": 2}, [b"\0\1"]), "metadata and buffers")
 
 
 def test_requests(r):
@@ -290,7 +285,7 @@ def test_requests(r):
     )
     equal(len(got["history"]), 1, "history: search")
     equal(r.ask("comm_info_request")["comms"], {}, "no comms")
-    for kind in ("unknown_request", "comm_open", "comm_msg", "input_reply"):
+    for kind in ("unknown_request", "comm_msg", "comm_close", "input_reply"):
         equal(r.ask(kind, {"comm_id": "x"}), None, f"{kind}: DONE without a reply")
     equal(
         r.ask("execute_request", {"nocode": 1}), None, "no code: DONE without a reply"

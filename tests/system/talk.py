@@ -80,11 +80,12 @@ class Talk:
     def close(self):
         self.client.stop_channels()
 
-    def request(self, msg_type, content, channel="shell"):
+    def request(self, msg_type, content, channel="shell", metadata=None, buffers=None):
         """Sends any request."""
-        message = self.session.msg(msg_type, content)
+        message = self.session.msg(msg_type, content, metadata=metadata)
         cell = self.cells[message["header"]["msg_id"]] = Cell(message)
-        getattr(self.client, f"{channel}_channel").send(message)
+        socket = getattr(self.client, f"{channel}_channel").socket
+        self.session.send(socket, message, buffers=buffers)
         return cell
 
     def send(self, code, **content):

@@ -19,7 +19,7 @@ from traitlets import Any, Instance
 from traitlets.config import Config
 from traitlets.config.configurable import SingletonConfigurable
 
-from . import frame
+from . import comms, frame
 from .packing import pack
 from .shell import ZMQInteractiveShell
 
@@ -34,11 +34,12 @@ class IPythonKernel(SingletonConfigurable):
     origin = Any()
     interrupts = Any()
     checkpoints = Any()
+    comm_manager = Any()
     eventloop = None
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
-        self._parent = {}
+        self.comm_manager = comms.install(self)
 
     @property
     def execution_count(self):
@@ -46,12 +47,12 @@ class IPythonKernel(SingletonConfigurable):
         return self.shell.execution_count
 
     def get_parent(self, channel=None):
-        """The request that is being answered, as a message dict."""
-        return self._parent
+        """The request that output of the caller belongs to, as a message dict."""
+        return self.origin.message()
 
     def set_parent(self, parent):
         """Begins to answer a shell request."""
-        self._parent = parent
+        self.origin.tell(parent)
         self.shell.set_parent(parent)
 
     def message(self, msg_type, content):
@@ -59,7 +60,7 @@ class IPythonKernel(SingletonConfigurable):
         return {
             "header": {"msg_type": msg_type},
             "msg_type": msg_type,
-            "parent_header": self._parent.get("header", {}),
+            "parent_header": self.get_parent().get("header", {}),
             "metadata": {},
             "content": content,
         }
@@ -68,6 +69,11 @@ class IPythonKernel(SingletonConfigurable):
         """Publishes for the request that the caller belongs to; with_reply: it may
         wait for the reply, which follows at once. Raises frame.MessageTooLarge, or
         what packing.pack raises."""
+        if len(buffers) > frame.BUFFERS_MAX:
+            raise frame.MessageTooLarge(
+                f"{msg_type}: {len(buffers)} buffers are over the limit of "
+                f"{frame.BUFFERS_MAX} buffers"
+            )
         parts = [msg_type.encode(), pack(metadata or {}), pack(content), *buffers]
         try:
             item = self.link.frame(frame.PUBLISH, self.origin.current(), 0, parts)

@@ -14,7 +14,8 @@ from traitlets import Any
 from .packing import bundle
 
 
-def _flush():
+def flush():
+    """Brings what was printed on its way, before what is shown next."""
     sys.stdout.flush()
     sys.stderr.flush()
 
@@ -44,7 +45,7 @@ class ZMQShellDisplayHook(DisplayHook):
 
     def finish_displayhook(self):
         """Sends the message, unless there is nothing to show."""
-        _flush()
+        flush()
         content, self._content = self._content, None
         if content and content["data"]:
             # Frame 1 is IPython's __call__, 2 the code that showed something.
@@ -72,7 +73,7 @@ class ZMQDisplayPublisher(DisplayPublisher):
     def publish(self, data, metadata=None, transient=None, update=False, **_kwargs):
         """Publishes a MIME bundle. Raises frame.MessageTooLarge, or what
         packing.pack raises, in the code that displays."""
-        _flush()
+        flush()
         metadata = {} if metadata is None else metadata
         transient = {} if transient is None else transient
         self._validate_data(data, metadata)
@@ -83,7 +84,7 @@ class ZMQDisplayPublisher(DisplayPublisher):
 
     def clear_output(self, wait=False):
         """Clears the output of the cell, at once or when the next one comes."""
-        _flush()
+        flush()
         self._send("clear_output", {"wait": bool(wait)})
 
     def _send(self, msg_type, content):

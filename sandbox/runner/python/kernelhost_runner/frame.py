@@ -8,6 +8,7 @@ _STAMP = struct.Struct("<Q")
 _SEQ = 20  # where it stands in a head
 FRAME_MAX = 64 * 1024 * 1024
 SLICES_MAX = 256
+BUFFERS_MAX = SLICES_MAX - 4  # of a message, in either direction
 
 # protocol/link/runner.h
 VERSION = 2

@@ -12,6 +12,7 @@ import functools
 import threading
 
 _request = contextvars.ContextVar("kernelhost_request", default=None)
+_message = contextvars.ContextVar("kernelhost_message", default=None)
 
 
 class Origin:
@@ -21,6 +22,7 @@ class Origin:
         self.latest = 0  # the shell request that was begun last
         self.running = 0  # the shell request whose code runs now, 0 if none
         self.get = _request.get  # None where nothing was inherited
+        self._message = {}  # of the latest
 
     def current(self):
         """The id that output of the calling thread or task belongs to."""
@@ -32,6 +34,17 @@ class Origin:
         self.latest = ident
         _request.set(ident)
 
+    def tell(self, message):
+        """What the request that was begun says."""
+        self._message = message
+        _message.set(message)
+
+    def message(self):
+        """What the request says that output of the calling thread or task belongs
+        to."""
+        message = _message.get()
+        return self._message if message is None else message
+
 
 def inherit_in_threads():
     """Makes threading.Thread pass the origin on, from start() to run()."""
@@ -39,12 +52,14 @@ def inherit_in_threads():
 
     @functools.wraps(start)
     def start_with_origin(self):
-        self._kernelhost_request = _request.get()
+        self._kernelhost_request = _request.get(), _message.get()
         return start(self)
 
     @functools.wraps(bootstrap)
     def bootstrap_with_origin(self):
-        _request.set(self.__dict__.pop("_kernelhost_request", None))
+        request, message = self.__dict__.pop("_kernelhost_request", (None, None))
+        _request.set(request)
+        _message.set(message)
         return bootstrap(self)
 
     threading.Thread.start = start_with_origin

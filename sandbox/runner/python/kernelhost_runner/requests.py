@@ -4,7 +4,7 @@ import sys
 
 from IPython.utils.tokenutil import token_at_cursor
 
-from . import __version__
+from . import __version__, comms
 
 _LINKS = {
     "Python Reference": "https://docs.python.org/{}.{}".format(*sys.version_info),
@@ -39,8 +39,8 @@ def kernel_info(kernel, _content=None):
     }
 
 
-def _comm_info(_kernel, _content):
-    return {"status": "ok", "comms": {}}
+def _comm_info(kernel, content):
+    return comms.info(kernel.comm_manager, content.get("target_name"))
 
 
 def _is_complete(kernel, content):
@@ -117,9 +117,8 @@ def _rollback(kernel, _content):
     return kernel.checkpoints.returned()
 
 
-# msg_type -> function(kernel, content) that returns the content of the reply.
-# execute_request is not among them (execute.Executor). The places of comm_open,
-# comm_msg, comm_close and input_reply are here, too: types that have no row are
+# msg_type -> function(kernel, content) that returns the content of the reply, or None.
+# execute_request is not among them (execute.Executor). Types that have no row are
 # answered with DONE alone.
 HANDLERS = {
     "kernel_info_request": kernel_info,
@@ -130,6 +129,9 @@ HANDLERS = {
     "history_request": _history,
     "connect_request": _connect,
     "rollback_request": _rollback,
+    "comm_open": comms.handler("comm_open"),
+    "comm_msg": comms.handler("comm_msg"),
+    "comm_close": comms.handler("comm_close"),
 }
 
 # Those that may be answered while a cell runs, on the control channel.

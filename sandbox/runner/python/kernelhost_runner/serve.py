@@ -15,7 +15,8 @@ class Request:
     def __init__(self, received):
         self.id = received.id
         self.flags = received.flags
-        header, parent, metadata, content, *self.buffers = received.slices
+        header, parent, metadata, content, *buffers = received.slices
+        self.buffers = [memoryview(buffer) for buffer in buffers]
         self.header = json.loads(header)
         self.parent_header = json.loads(parent)
         self.metadata = json.loads(metadata)
@@ -104,8 +105,13 @@ class Server:
         try:
             interrupts.begin()
             return handler(self._kernel, request.content)
-        except KeyboardInterrupt as error:
+        except BaseException as error:
             interrupts.end()
+            if not request.type.endswith("_request"):
+                self._complain()  # of a callback: an interrupt, SystemExit
+                return None
+            if not isinstance(error, KeyboardInterrupt):
+                raise
             return {"status": "error", "ename": type(error).__name__, "evalue": ""} | {
                 "traceback": []
             }
