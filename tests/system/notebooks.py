@@ -33,7 +33,7 @@ DRIVER = """
 import sys, nbformat, nbclient
 notebook = nbformat.reads(sys.stdin.read(), as_version=4)
 nbclient.NotebookClient(
-    notebook, kernel_name="python3", allow_errors=True, timeout=120
+    notebook, kernel_name="python3", allow_errors=True, timeout=int(sys.argv[1])
 ).execute()
 sys.stdout.write(nbformat.writes(notebook))
 """
@@ -65,10 +65,10 @@ def by_us(path, **options):
     return notebook
 
 
-def by_ipykernel(host, sandbox, path):
+def by_ipykernel(host, sandbox, path, timeout=120):
     """The executed notebook, by nbclient and ipykernel in a sandbox of image peer."""
     done = host.cli(
-        "exec", sandbox, "--", "python3", "-c", DRIVER,
+        "exec", sandbox, "--", "python3", "-c", DRIVER, timeout,
         input=path.read_text(), timeout=300,
     )
     return nbformat.reads(done.stdout, as_version=4)

@@ -3,9 +3,9 @@
 The class is called ZMQInteractiveShell, and says it is of ipykernel.zmqshell,
 because that is how libraries recognise a notebook: tqdm, rich and alive_progress
 compare the class name, pandas looks for "zmq" in str(type(shell)), pyvista for
-a module that starts with "ipykernel.". A terminal's name would give terminal
-output in notebooks. The name also makes `c.ZMQInteractiveShell...` in a
-profile's configuration work.
+a module that starts with "ipykernel.", newer tqdm for ipykernel.zmqshell among the
+modules that are loaded. A terminal's name would give terminal output in notebooks.
+The name also makes `c.ZMQInteractiveShell...` in a profile's configuration work.
 """
 
 import ast
@@ -266,4 +266,5 @@ class ZMQInteractiveShell(InteractiveShell):
 
 
 ZMQInteractiveShell.__module__ = "ipykernel.zmqshell"
+sys.modules.setdefault("ipykernel.zmqshell", sys.modules[__name__])
 InteractiveShellABC.register(ZMQInteractiveShell)
