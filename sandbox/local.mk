@@ -166,6 +166,7 @@ dist_runnerpackage_DATA = \
 	sandbox/runner/python/kernelhost_runner/runner.py \
 	sandbox/runner/python/kernelhost_runner/serve.py \
 	sandbox/runner/python/kernelhost_runner/shell.py \
+	sandbox/runner/python/kernelhost_runner/stdin.py \
 	sandbox/runner/python/kernelhost_runner/stream.py
 
 # The zygote: the image's python3 again, and a shared object without a libc.

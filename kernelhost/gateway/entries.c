@@ -170,16 +170,39 @@ note_count(struct kh_kernel *kernel, struct kh_slice content)
         kernel->execution_count = kernel->note->life[0].execution_count = count;
 }
 
+/* A question goes to who asked for the execution, and to nobody else; to nobody if the
+ * execution is over or came by the API. */
+static void
+put_question(struct kh_kernel *kernel, const struct kh_frame *frame,
+             const struct kh_schema *row)
+{
+    const struct kh_request *request = kh_requests_find(kernel->requests, frame->id);
+    struct kh_asker asker;
+
+    if (!request || request->sink || request->channel != KH_CHANNEL_SHELL)
+        return;
+    asker = kh_asker_of(request);
+    asker.channel = KH_CHANNEL_STDIN;
+    asker.from = (struct kh_route_mark){0}; /* of its connection for stdin */
+    kh_answer(kernel, &asker, row->msg_type, frame->slice[1], frame->slice[2], NULL, 0);
+}
+
 static int
 on_publish(struct kh_kernel *kernel, const struct kh_frame *frame, struct kh_error *err)
 {
-    const struct kh_schema *row;
+    const struct kh_schema *row = kh_schema_kernel(frame->slice[0]);
+    bool asks = row && (row->channels & 1u << KH_CHANNEL_STDIN);
     struct kh_error why;
 
     (void)err;
-    if (kh_schema_check(KH_CHANNEL_IOPUB, frame->slice[0], frame->slice[1],
-                        frame->slice[2], frame->count - 3, &row, &why) < 0) {
+    if (kh_schema_check(asks ? KH_CHANNEL_STDIN : KH_CHANNEL_IOPUB, frame->slice[0],
+                        frame->slice[1], frame->slice[2], frame->count - 3, &row,
+                        &why) < 0) {
         drop(kernel, "publish", &why);
+        return 0;
+    }
+    if (asks) {
+        put_question(kernel, frame, row);
         return 0;
     }
     if (!strcmp(row->msg_type, "execute_input"))

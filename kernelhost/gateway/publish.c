@@ -118,6 +118,8 @@ kh_tell_state(struct kh_kernel *kernel, const struct kh_asker *asker,
 {
     struct kh_buf content = KH_BUF_INIT;
 
+    if (asker && asker->channel == KH_CHANNEL_STDIN)
+        return; /* an answer is part of the execution that asked */
     kh_reply_state(&content, execution_state);
     kh_tell(kernel, asker ? asker->request : 0, asker ? asker->header : NOTHING,
             "status", NOTHING, slice_of(&content), NULL, 0);

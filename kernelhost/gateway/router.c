@@ -144,7 +144,7 @@ static unsigned
 flags_of(const struct kh_asker *asker, const struct kh_schema *row,
          const struct kh_json_value *values)
 {
-    unsigned flags = asker->channel == KH_CHANNEL_CONTROL ? KH_REQUEST_CONTROL : 0;
+    unsigned flags = asker->channel == KH_CHANNEL_SHELL ? 0 : KH_REQUEST_CONTROL;
 
     if (strcmp(row->msg_type, "execute_request"))
         return flags;
@@ -199,6 +199,25 @@ route_known(struct kh_kernel *kernel, const struct kh_asker *asker,
     kh_buf_release(&scratch);
 }
 
+/* Whether it comes from who asked for the execution that runs: only that client may
+ * answer its questions. Whether there is one, the kernel knows. */
+static bool
+may_answer(struct kh_kernel *kernel, const struct kh_wire *wire)
+{
+    const struct kh_request *request =
+        kernel->running ? kh_requests_find(kernel->requests, kernel->last_request)
+                        : NULL;
+    size_t i;
+
+    if (!request || request->sink || request->ident_count != wire->ident_count)
+        return false;
+    for (i = 0; i < wire->ident_count; i++)
+        if (request->ident[i].size != wire->ident[i].size ||
+            memcmp(request->ident[i].data, wire->ident[i].data, wire->ident[i].size))
+            return false;
+    return true;
+}
+
 void
 kh_route(struct kh_kernel *kernel, enum kh_channel channel, const struct kh_wire *wire,
          const struct kh_route_mark *from)
@@ -210,8 +229,8 @@ kh_route(struct kh_kernel *kernel, enum kh_channel channel, const struct kh_wire
                              .ident_count = wire->ident_count,
                              .from = *from};
 
-    if (channel == KH_CHANNEL_STDIN)
-        return; /* nobody has asked for input: a stale answer */
+    if (channel == KH_CHANNEL_STDIN && !may_answer(kernel, wire))
+        return; /* nobody has asked it: a stale answer, or a stranger's */
     if (row && !(row->channels & 1u << channel))
         row = NULL;
     kh_kernel_touch(kernel);

@@ -22,6 +22,7 @@ from traitlets.config.configurable import SingletonConfigurable
 from . import comms, frame
 from .packing import pack
 from .shell import ZMQInteractiveShell
+from .stdin import Stdin
 
 _TEXT_MAX = 100_000  # characters kept of each text of an error that was too large
 
@@ -35,11 +36,13 @@ class IPythonKernel(SingletonConfigurable):
     interrupts = Any()
     checkpoints = Any()
     comm_manager = Any()
+    stdin = Any()
     eventloop = None
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
         self.comm_manager = comms.install(self)
+        self.stdin = Stdin(self)
 
     @property
     def execution_count(self):

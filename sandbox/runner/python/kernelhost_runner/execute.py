@@ -1,9 +1,7 @@
 """execute: execute_request, from execute_input to its execute_reply."""
 
 import asyncio
-import builtins
 import datetime
-import getpass
 import operator
 import os
 import resource
@@ -13,7 +11,6 @@ import traceback
 from dataclasses import dataclass, field
 from typing import Any
 
-from IPython.core.error import StdinNotImplementedError
 from IPython.core.interactiveshell import _asyncio_runner
 
 from . import interrupt
@@ -32,7 +29,6 @@ class Cell:
     metadata: dict = field(default_factory=dict)
     began: tuple = ()  # processor and wall seconds, as _seconds has them
     awaiting: bool = False  # its task is under way and will call back
-    builtins: tuple = ()  # input and getpass as they were
 
 
 class Executor:
@@ -84,7 +80,7 @@ class Executor:
         if not silent:
             count = {"code": code, "execution_count": self._shell.execution_count}
             self._kernel.publish("execute_input", count)
-        cell.builtins = _replace_input(bool(content.get("allow_stdin", False)))
+        self._kernel.stdin.begin(bool(content.get("allow_stdin", False)))
         self._shell._last_traceback = None
         self._origin.running = request.id
         self._run(cell)
@@ -159,7 +155,7 @@ class Executor:
             values, error = self._call(self._shell.user_expressions, cell.expressions)
         self._interrupts.end()
         self._origin.running = 0
-        builtins.input, getpass.getpass = cell.builtins
+        self._kernel.stdin.end()
         if os.getpid() != self._pid:
             # The cell forked and the child came back here: it is no kernel.
             os._exit(0 if error is None else 1)
@@ -195,31 +191,6 @@ def fitting(reply):
     if reply["status"] == "error":
         reply = shortened(reply)
     return reply | {"user_expressions": {}, "payload": []}
-
-
-def _replace_input(_allowed):
-    """Puts our input() and getpass() in place. Returns what was there.
-
-    Without allow_stdin they fail at once. With it they will ask the client; the
-    frames for that do not exist yet, so they fail as well.
-    """
-    saved = builtins.input, getpass.getpass
-    builtins.input, getpass.getpass = _input, _getpass
-    return saved
-
-
-def _input(prompt=""):
-    """Forward raw_input to frontends"""
-    raise StdinNotImplementedError(
-        "raw_input was called, but this frontend does not support input requests."
-    )
-
-
-def _getpass(prompt="", stream=None):
-    """Forward getpass to frontends"""
-    raise StdinNotImplementedError(
-        "getpass was called, but this frontend does not support input requests."
-    )
 
 
 def _seconds(

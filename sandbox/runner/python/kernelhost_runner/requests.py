@@ -113,6 +113,10 @@ def _connect(_kernel, _content):
     return {"status": "ok"}
 
 
+def _input_reply(kernel, content):
+    kernel.stdin.answer(content["value"])
+
+
 def _rollback(kernel, _content):
     return kernel.checkpoints.returned()
 
@@ -129,13 +133,19 @@ HANDLERS = {
     "history_request": _history,
     "connect_request": _connect,
     "rollback_request": _rollback,
+    "input_reply": _input_reply,
     "comm_open": comms.handler("comm_open"),
     "comm_msg": comms.handler("comm_msg"),
     "comm_close": comms.handler("comm_close"),
 }
 
 # Those that may be answered while a cell runs, on the control channel.
-ANYTIME = {"kernel_info_request", "comm_info_request", "connect_request"}
+ANYTIME = {
+    "kernel_info_request",
+    "comm_info_request",
+    "connect_request",
+    "input_reply",
+}
 
 
 def reply_type(msg_type):

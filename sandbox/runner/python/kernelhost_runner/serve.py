@@ -89,7 +89,8 @@ class Server:
                 if request.type not in requests.ANYTIME:
                     return False
                 content = handler(self._kernel, request.content)
-                items.append(self._reply(request, content, {}))
+                if content is not None:
+                    items.append(self._reply(request, content, {}))
         except Exception:
             self._complain()
         items.append(self._link.frame(frame.DONE, received.id))
