@@ -243,12 +243,12 @@ int
 kh_database_usage_thin(sqlite3 *db, uint64_t now)
 {
     static const char *const steps[] = {
-        "INSERT INTO hours(sandbox,hour," SUM_COLUMNS
-        ") SELECT sandbox,hour/86400*86400,"
-        "total(cpu_usec),total(memory),total(disk),total(running_ms),total(frozen_ms),"
-        "total(hibernated_ms),total(executions) FROM hours "
-        "WHERE hour<?1 AND hour%86400<>0 GROUP BY sandbox,hour/86400 "
-        "ON CONFLICT(sandbox,hour) DO UPDATE SET " ADD_EXCLUDED,
+        ("INSERT INTO hours(sandbox,hour," SUM_COLUMNS
+         ") SELECT sandbox,hour/86400*86400,"
+         "total(cpu_usec),total(memory),total(disk),total(running_ms),total(frozen_ms),"
+         "total(hibernated_ms),total(executions) FROM hours "
+         "WHERE hour<?1 AND hour%86400<>0 GROUP BY sandbox,hour/86400 "
+         "ON CONFLICT(sandbox,hour) DO UPDATE SET " ADD_EXCLUDED),
         "DELETE FROM hours WHERE hour<?1 AND hour%86400<>0",
         "DELETE FROM works WHERE sandbox IN "
         "(SELECT id FROM accounts WHERE removed>0 AND removed<?1)",

@@ -332,6 +332,18 @@ kh_checkpoint_thaw(struct kh_checkpoint *checkpoint, struct kh_runner *runner,
     return 0;
 }
 
+bool
+kh_checkpoints_fork(const struct kh_checkpoints *set)
+{
+    size_t i, j;
+
+    for (i = 0; set->slot && i < SLOTS; i++)
+        for (j = 0; j < 2; j++)
+            if (set->slot[i].frozen[j].source.fd >= 0 && !set->slot[i].frozen[j].pid)
+                return true;
+    return false;
+}
+
 uint64_t
 kh_checkpoints_due(const struct kh_checkpoints *set)
 {

@@ -66,6 +66,9 @@ void kh_checkpoint_drop(struct kh_checkpoint *checkpoint);
 /* Ends all of them. */
 void kh_checkpoints_drop(struct kh_checkpoints *set);
 
+/* Whether one is being forked. */
+bool kh_checkpoints_fork(const struct kh_checkpoints *set);
+
 /* When to call tick next; KH_NEVER. */
 uint64_t kh_checkpoints_due(const struct kh_checkpoints *set);
 void kh_checkpoints_tick(struct kh_checkpoints *set, uint64_t now);

@@ -17,6 +17,7 @@
 #define OUT_LOW     (256u * 1024)  /* fetch more below this */
 #define ANSWERS_MAX (1024u * 1024) /* read no requests above this */
 #define AT_ONCE     4              /* times output alone is sent in one millisecond */
+#define PART_MS     1000           /* that it waits for a fork before it hibernates */
 #define WAITS_MAX   (64u * 1024)   /* bytes of it that may wait for the next */
 
 struct cursor {
@@ -37,8 +38,9 @@ static struct {
     size_t waits;           /* bytes of output that came since the last time */
     uint64_t window, due;   /* the millisecond that SENT counts for; when to go on */
     unsigned sent;
+    uint64_t parting; /* when it is closed at the latest; KH_NEVER: it stays */
     struct cursor cursor[KH_KERNELS_MAX + 1];
-} conn = {.source = {.fd = -1}, .due = KH_NEVER};
+} conn = {.source = {.fd = -1}, .due = KH_NEVER, .parting = KH_NEVER};
 
 static void
 drop(void)
@@ -52,6 +54,7 @@ drop(void)
     kh_entry_unref(conn.entry);
     conn.entry = NULL;
     conn.greeted = false;
+    conn.parting = KH_NEVER;
     memset(conn.cursor, 0, sizeof(conn.cursor));
     kh_exec_attach(false);
 }
@@ -166,6 +169,8 @@ kh_conn_flush(void)
 {
     bool more = true;
 
+    if (conn.parting != KH_NEVER && (!kh_kernels_fork() || conn.parting <= kh_now()))
+        drop();
     if (rests())
         return;
     conn.hurry = false;
@@ -249,7 +254,19 @@ kh_conn_news(size_t output)
 uint64_t
 kh_conn_due(void)
 {
-    return conn.due;
+    return conn.due < conn.parting ? conn.due : conn.parting;
+}
+
+void
+kh_conn_part(void)
+{
+    conn.parting = kh_now() + PART_MS;
+}
+
+bool
+kh_conn_stays(void)
+{
+    return conn.source.fd >= 0 && conn.parting == KH_NEVER;
 }
 
 void

@@ -11,6 +11,7 @@
 #ifndef KH_INIT_CONN_H
 #define KH_INIT_CONN_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -33,5 +34,11 @@ void kh_conn_news(size_t output);
 void kh_conn_answer(const struct kh_frame *frame);
 void kh_conn_attach(uint32_t kernel, uint64_t seq);
 void kh_conn_greeted(void);
+
+/* It is closed when no runner forks any more, which CRIU could not see to its end. */
+void kh_conn_part(void);
+
+/* There is one, and it is not to be closed. */
+bool kh_conn_stays(void);
 
 #endif

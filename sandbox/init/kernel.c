@@ -284,7 +284,8 @@ uint64_t
 kh_kernel_due(const struct kh_kernel *kernel)
 {
     uint64_t due = kh_runner_due(&kernel->runner);
-    uint64_t copy = kh_checkpoints_due(&kernel->checkpoints);
+    uint64_t copy =
+        kh_conn_stays() ? kh_checkpoints_due(&kernel->checkpoints) : KH_NEVER;
 
     due = due < copy ? due : copy;
     return due < kernel->grace ? due : kernel->grace;
@@ -297,6 +298,7 @@ kh_kernel_tick(struct kh_kernel *kernel, uint64_t now)
         kernel->grace = KH_NEVER;
         kh_kernel_event(kernel, KH_QUEUE_GRACE, NULL, NULL);
     }
-    kh_checkpoints_tick(&kernel->checkpoints, now);
+    if (kh_conn_stays())
+        kh_checkpoints_tick(&kernel->checkpoints, now);
     kh_runner_tick(&kernel->runner, now);
 }

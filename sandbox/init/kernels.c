@@ -61,6 +61,17 @@ kh_kernels_tick(uint64_t now)
         kh_kernel_tick(kernel, now);
 }
 
+bool
+kh_kernels_fork(void)
+{
+    struct kh_kernel *kernel = NULL;
+
+    while ((kernel = kh_kernels_after(kernel ? kernel->number : 0)))
+        if (kh_checkpoints_fork(&kernel->checkpoints))
+            return true;
+    return false;
+}
+
 void
 kh_kernels_kill_all(void)
 {

@@ -25,6 +25,9 @@ void kh_kernels_tick(uint64_t now);
  * RESEED. */
 void kh_kernels_reseed(unsigned flags);
 
+/* Whether a runner, or a checkpoint, forks another one at this moment. */
+bool kh_kernels_fork(void);
+
 /* SIGKILL to every session; for the end of init in tests. */
 void kh_kernels_kill_all(void);
 

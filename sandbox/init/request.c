@@ -193,7 +193,8 @@ kh_request_handle(const struct kh_frame *frame)
         /* Else CRIU cannot look at one that it has made itself. Nobody else can: who
          * is not our user needs capabilities that nobody inside has. */
         (void)prctl(PR_SET_DUMPABLE, 1);
-        return -ESHUTDOWN; /* the caller closes the connection */
+        kh_conn_part();
+        return 0;
     }
     for (i = 0; i < KH_COUNT(requests); i++)
         if (requests[i].type == frame->type)

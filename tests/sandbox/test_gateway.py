@@ -16,12 +16,13 @@ from gateway_host import (
     B_EXITED, FINE, Frame, Gateway, Init, SANITIZED, as_json, asked, output, shown,
 )
 from init_client import (
-    DEAD, DONE, EXEC_OUTPUT, LOST, READY, REFUSED, REQUEST, STARTING, STATE, STREAM,
-    WELCOME,
+    DEAD, DONE, EXEC_OUTPUT, LOST, PUBLISH, READY, REFUSED, REQUEST, STARTING, STATE,
+    STREAM, WELCOME,
 )
 from tap import check, done, equal, eventually, ok
 
 CHANNELS = ("shell", "iopub", "stdin", "control", "hb")
+SHOWN = b'{"data":{},"metadata":{},"transient":{}}'
 BAD_JSON = {
     "no JSON": b"{",
     "JSON with a tail": b"{} {}",
@@ -202,8 +203,8 @@ def floods():
     class Journal(Init):
         def request(self, frame):
             self.begin(frame)
-            piece = Frame(STREAM, kernel=1, ident=frame.ident, flags=1,
-                          slices=[b"x" * (1 << 20)])
+            piece = Frame(PUBLISH, kernel=1, ident=frame.ident,
+                          slices=[b"display_data", b"{}", SHOWN, b"x" * (1 << 20)])
             while not self.closed.is_set():
                 self.seq += 1
                 piece.seq = self.seq
@@ -238,8 +239,7 @@ def deaths():
         def request(self, frame):
             self.begin(frame)
             self.entry(LOST, ident=frame.ident, flags=2)
-            self.entry(STATE, flags=DEAD, ident=1,
-                       slices=[struct.pack("<I", 3 << 8)])
+            self.entry(STATE, flags=DEAD, ident=1, slices=[struct.pack("<I", 3 << 8)])
 
     class Unborn(Init):
         def start(self, frame):
