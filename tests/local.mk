@@ -360,7 +360,7 @@ EXTRA_DIST += tests/data/notebooks tests/system/api.py tests/system/notebooks.py
 	tests/system/test_usage.py tests/system/session.py tests/system/test_sleep.py \
 	tests/system/test_sleep_full.py \
 	tests/system/chaos.py tests/system/faults.py tests/system/test_chaos.py tests/system/test_faults.py \
-	tests/system/test_fork_memory.py tests/system/test_checkpoint.py tests/system/test_comm.py \
+	tests/system/test_fork_memory.py tests/system/test_checkpoint.py tests/system/test_rollback.py tests/system/test_comm.py \
 	tests/system/test_widgets.py tests/system/test_stdin.py \
 	tests/system/outlive.py tests/system/test_adopt.py tests/system/test_restart.py \
 	tests/system/test_cli.py tests/system/test_cli_errors.py \

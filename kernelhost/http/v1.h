@@ -95,6 +95,11 @@ json_t *kh_v1_kernels_json(struct kh_sandbox *sandbox);
 
 json_t *kh_v1_snapshot_json(const struct kh_broker_reply *reply);
 
+/* Answers with the snapshots of the sandbox of that name ("": all); with its id, BOX,
+ * as checkpoints: those of one that had its name before are left out. */
+void kh_v1_snapshots_list(const struct kh_v1_call *call, const char *sandbox,
+                          const uint8_t *box);
+
 /* Has a snapshot taken, or adopted, and answers with it. */
 void kh_v1_snapshot_make(struct kh_gateway *gateway, struct kh_http_request *http,
                          const struct kh_broker_request *request);

@@ -18,8 +18,6 @@ struct wait {
     struct kh_gateway *gateway;
     struct kh_http_request *request;
     char name[KH_NAME_SIZE];
-    uint8_t id[KH_ID_SIZE]; /* of the sandbox */
-    json_t *list;
     struct kh_broker_request make; /* and its number */
     unsigned number;
 };
@@ -32,54 +30,17 @@ wait_new(const struct kh_v1_call *call, const struct kh_sandbox *sandbox)
     wait->gateway = call->gateway;
     wait->request = call->request;
     snprintf(wait->name, sizeof(wait->name), "%s", kh_sandbox_name(sandbox));
-    memcpy(wait->id, kh_sandbox_record(sandbox)->id, sizeof(wait->id));
     return wait;
-}
-
-/* ---- list ---- */
-
-static void list(struct wait *wait, uint64_t cursor);
-
-/* One that had its name before is another sandbox. */
-static void
-on_listed(void *arg, const struct kh_broker_reply *reply, int *fd)
-{
-    struct wait *wait = arg;
-
-    (void)fd;
-    if (!reply->error.code) {
-        if (!memcmp(reply->box, wait->id, sizeof(wait->id)))
-            json_array_append_new(wait->list, kh_v1_snapshot_json(reply));
-        list(wait, reply->arg);
-        return;
-    }
-    if (reply->error.code == ENOENT)
-        kh_v1_reply(wait->request, 200, json_pack("{s:O}", "checkpoints", wait->list));
-    else
-        kh_v1_error(wait->request, &reply->error);
-    json_decref(wait->list);
-    free(wait);
-}
-
-static void
-list(struct wait *wait, uint64_t cursor)
-{
-    struct kh_broker_request request = {.type = KH_BROKER_SNAPSHOTS, .arg = cursor};
-
-    memcpy(request.name, wait->name, sizeof(request.name));
-    kh_broker_call(wait->gateway->broker, &request, on_listed, wait);
 }
 
 void
 kh_v1_points(const struct kh_v1_call *call)
 {
-    struct kh_sandbox *sandbox = kh_v1_sandbox(call);
-    struct wait *wait = sandbox ? wait_new(call, sandbox) : NULL;
+    const struct kh_sandbox *sandbox = kh_v1_sandbox(call);
 
-    if (!wait)
-        return;
-    wait->list = json_array();
-    list(wait, 0);
+    if (sandbox)
+        kh_v1_snapshots_list(call, kh_sandbox_name(sandbox),
+                             kh_sandbox_record(sandbox)->id);
 }
 
 /* ---- a new one, under the first name that is free ---- */

@@ -19,18 +19,10 @@ struct wait {
     struct kh_gateway *gateway;
     struct kh_http_request *request;
     char sandbox[KH_NAME_SIZE]; /* whose are listed; "": all */
+    uint8_t box[KH_ID_SIZE];    /* and its id, if it is told */
+    bool told;
     json_t *list;
 };
-
-static struct wait *
-wait_new(const struct kh_v1_call *call)
-{
-    struct wait *wait = kh_xcalloc(1, sizeof(*wait));
-
-    wait->gateway = call->gateway;
-    wait->request = call->request;
-    return wait;
-}
 
 json_t *
 kh_v1_snapshot_json(const struct kh_broker_reply *reply)
@@ -227,12 +219,15 @@ on_listed(void *arg, const struct kh_broker_reply *reply, int *fd)
 
     (void)fd;
     if (!reply->error.code) {
-        json_array_append_new(wait->list, kh_v1_snapshot_json(reply));
+        if (!wait->told || !memcmp(reply->box, wait->box, sizeof(wait->box)))
+            json_array_append_new(wait->list, kh_v1_snapshot_json(reply));
         list(wait, reply->arg);
         return;
     }
     if (reply->error.code == ENOENT)
-        kh_v1_reply(wait->request, 200, json_pack("{s:O}", "snapshots", wait->list));
+        kh_v1_reply(
+            wait->request, 200,
+            json_pack("{s:O}", wait->told ? "checkpoints" : "snapshots", wait->list));
     else
         kh_v1_error(wait->request, &reply->error);
     json_decref(wait->list);
@@ -249,20 +244,31 @@ list(struct wait *wait, uint64_t cursor)
 }
 
 void
+kh_v1_snapshots_list(const struct kh_v1_call *call, const char *sandbox,
+                     const uint8_t *box)
+{
+    struct wait *wait = kh_xcalloc(1, sizeof(*wait));
+
+    wait->gateway = call->gateway;
+    wait->request = call->request;
+    snprintf(wait->sandbox, sizeof(wait->sandbox), "%s", sandbox);
+    if (box)
+        memcpy(wait->box, box, sizeof(wait->box));
+    wait->told = box;
+    wait->list = json_array();
+    list(wait, 0);
+}
+
+void
 kh_v1_snapshots(const struct kh_v1_call *call)
 {
     char name[KH_NAME_SIZE + 1] = "";
-    struct wait *wait;
 
     kh_http_query(call->request, "sandbox", name, sizeof(name));
-    if (*name && !kh_name_valid(name)) {
+    if (*name && !kh_name_valid(name))
         kh_v1_fail(call->request, 400, "invalid", "a sandbox name is " KH_NAME_RULE);
-        return;
-    }
-    wait = wait_new(call);
-    memcpy(wait->sandbox, name, sizeof(wait->sandbox));
-    wait->list = json_array();
-    list(wait, 0);
+    else
+        kh_v1_snapshots_list(call, name, NULL);
 }
 
 /* False, answered, when the path names none. */
