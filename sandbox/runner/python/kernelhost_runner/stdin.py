@@ -15,6 +15,8 @@ from IPython.core.error import StdinNotImplementedError
 
 from .display import flush
 
+_REFUSAL = "{} was called, but this frontend does not support input requests."
+
 
 class Stdin:
     """The questions of this process. One instance."""
@@ -48,7 +50,9 @@ class Stdin:
 
     def _input(self, prompt=""):
         """Forward raw_input to frontends"""
-        return self._ask("raw_input", prompt, False)
+        if not self._may_ask():
+            raise StdinNotImplementedError(_REFUSAL.format("raw_input"))
+        return self._ask(prompt, False)
 
     def _getpass(self, prompt="", stream=None):
         """Forward getpass to frontends"""
@@ -59,14 +63,15 @@ class Stdin:
                 UserWarning,
                 stacklevel=2,
             )
-        return self._ask("getpass", prompt, True)
+        if not self._may_ask():
+            raise StdinNotImplementedError(_REFUSAL.format("getpass"))
+        return self._ask(prompt, True)
 
-    def _ask(self, name, prompt, password):
+    def _may_ask(self):
         origin = self._kernel.origin
-        if not self._allowed or origin.current() != origin.running:
-            raise StdinNotImplementedError(
-                f"{name} was called, but this frontend does not support input requests."
-            )
+        return self._allowed and origin.current() == origin.running
+
+    def _ask(self, prompt, password):
         content = {"prompt": str(prompt), "password": password}
         with self._turn:
             question = _Question()
