@@ -138,6 +138,22 @@ kh_v1_sandbox(const struct kh_v1_call *call)
     return sandbox;
 }
 
+struct kh_sandbox *
+kh_v1_outcome(struct kh_gateway *gateway, struct kh_http_request *request,
+              const char *name, const struct kh_error *err)
+{
+    struct kh_sandbox *sandbox;
+
+    if (err && err->code) {
+        kh_v1_error(request, err);
+        return NULL;
+    }
+    sandbox = kh_registry_find(gateway->registry, name);
+    if (!sandbox)
+        kh_v1_fail(request, 404, "not_found", "there is no sandbox '%s'", name);
+    return sandbox;
+}
+
 struct kh_kernel *
 kh_v1_kernel(const struct kh_v1_call *call)
 {

@@ -63,6 +63,13 @@ json_t *kh_v1_error_json(const struct kh_error *err);
 /* The sandbox or kernel that the call names; answers 404 and returns NULL when
  * there is none. */
 struct kh_sandbox *kh_v1_sandbox(const struct kh_v1_call *call);
+
+/* What was asked of the sandbox NAME is done: the sandbox; or NULL, and REQUEST is
+ * answered, when that failed (ERR, or its code, is not none) or it is gone meanwhile.
+ */
+struct kh_sandbox *kh_v1_outcome(struct kh_gateway *gateway,
+                                 struct kh_http_request *request, const char *name,
+                                 const struct kh_error *err);
 struct kh_kernel *kh_v1_kernel(const struct kh_v1_call *call);
 
 /* True if a new sandbox may have this name; answers 400 else. */

@@ -8,7 +8,6 @@
 #include "kernelhost/gateway/broker.h"
 #include "kernelhost/gateway/limits.h"
 #include "kernelhost/gateway/quota.h"
-#include "kernelhost/gateway/registry.h"
 #include "kernelhost/http/v1.h"
 
 struct wait {
@@ -22,18 +21,14 @@ static void
 on_limited(void *arg, const struct kh_broker_reply *reply, int *fd)
 {
     struct wait *wait = arg;
-    struct kh_sandbox *sandbox = kh_registry_find(wait->gateway->registry, wait->name);
+    struct kh_sandbox *sandbox;
 
     (void)fd;
     kh_quota_done(wait->gateway, &wait->more);
-    if (!reply->error.code && sandbox) {
+    sandbox = kh_v1_outcome(wait->gateway, wait->request, wait->name, &reply->error);
+    if (sandbox) {
         kh_sandbox_refresh(sandbox, reply);
         kh_v1_reply(wait->request, 200, kh_v1_sandbox_json(sandbox));
-    } else if (!reply->error.code) {
-        kh_v1_fail(wait->request, 404, "not_found", "there is no sandbox '%s'",
-                   wait->name);
-    } else {
-        kh_v1_error(wait->request, &reply->error);
     }
     free(wait);
 }

@@ -7,7 +7,6 @@
 
 #include "base/mem.h"
 #include "kernelhost/gateway/broker.h"
-#include "kernelhost/gateway/registry.h"
 #include "kernelhost/http/v1.h"
 
 #define NUMBER_MAX 999999u
@@ -127,14 +126,10 @@ static void
 on_returned(void *arg, const struct kh_returned *what, const struct kh_error *err)
 {
     struct wait *wait = arg;
-    struct kh_sandbox *sandbox = kh_registry_find(wait->gateway->registry, wait->name);
+    struct kh_sandbox *sandbox =
+        kh_v1_outcome(wait->gateway, wait->request, wait->name, err);
 
-    if (err)
-        kh_v1_error(wait->request, err);
-    else if (!sandbox)
-        kh_v1_fail(wait->request, 404, "not_found", "there is no sandbox '%s'",
-                   wait->name);
-    else
+    if (sandbox)
         kh_v1_reply(wait->request, 200,
                     json_pack("{s:s, s:b, s:o, s:o}", "snapshot", what->snapshot,
                               "memory", what->memory, "lost", lost_json(what),

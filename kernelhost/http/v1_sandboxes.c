@@ -236,15 +236,11 @@ static void
 on_shown(void *arg, const struct kh_broker_reply *reply, int *fd)
 {
     struct wait *wait = arg;
-    struct kh_sandbox *sandbox = kh_registry_find(wait->gateway->registry, wait->name);
+    struct kh_sandbox *sandbox =
+        kh_v1_outcome(wait->gateway, wait->request, wait->name, &reply->error);
 
     (void)fd;
-    if (reply->error.code) {
-        kh_v1_error(wait->request, &reply->error);
-    } else if (!sandbox) {
-        kh_v1_fail(wait->request, 404, "not_found", "there is no sandbox '%s'",
-                   wait->name);
-    } else {
+    if (sandbox) {
         kh_sandbox_refresh(sandbox, reply);
         kh_v1_reply(wait->request, 200, kh_v1_sandbox_json(sandbox));
     }

@@ -31,14 +31,10 @@ wait_new(const struct kh_v1_call *call)
 static void
 answer(struct wait *wait, const struct kh_error *err)
 {
-    struct kh_sandbox *sandbox = kh_registry_find(wait->gateway->registry, wait->name);
+    struct kh_sandbox *sandbox =
+        kh_v1_outcome(wait->gateway, wait->request, wait->name, err);
 
-    if (err)
-        kh_v1_error(wait->request, err);
-    else if (!sandbox)
-        kh_v1_fail(wait->request, 404, "not_found", "there is no sandbox '%s'",
-                   wait->name);
-    else
+    if (sandbox)
         kh_v1_reply(wait->request, 200, kh_v1_sandbox_json(sandbox));
     free(wait);
 }

@@ -117,9 +117,3 @@ kh_reply_connect(struct kh_buf *out, const struct kh_connfile *file)
                  file->port[KH_CHANNEL_STDIN], file->port[KH_CHANNEL_CONTROL],
                  file->port[KH_CHANNEL_HB]);
 }
-
-void
-kh_reply_comm_info(struct kh_buf *out)
-{
-    kh_json_addf(out, "{\"status\":\"ok\",\"comms\":{}}");
-}

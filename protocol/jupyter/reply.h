@@ -47,7 +47,4 @@ void kh_reply_kernel_info(struct kh_buf *out, const char *language);
 /* connect_reply: the five ports. */
 void kh_reply_connect(struct kh_buf *out, const struct kh_connfile *file);
 
-/* comm_info_reply of a kernel that has no comms. */
-void kh_reply_comm_info(struct kh_buf *out);
-
 #endif

@@ -243,12 +243,11 @@ kh_criu_cause(char *log, char *out, size_t size)
     }
     if (!found)
         return;
-    /* It was waiting for a child that was frozen before it had executed anything. */
-    if (strstr(found, "Timeout reached"))
-        found = "): a process of it could not be stopped at this moment (hint: try "
-                "again)";
     at = strstr(found, "): ");
     at = at ? at + 3 : found;
+    /* It was waiting for a child that was frozen before it had executed anything. */
+    if (!strncmp(at, "Timeout reached", 15))
+        at = "a process could not be stopped just then (hint: try again)";
     kh_log_clean(at, strlen(at), out, size);
 }
 

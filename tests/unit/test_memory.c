@@ -204,9 +204,11 @@ reasons(void)
          "first"},
         {"(00.1) Error (criu/rlimit.c:9): rlimit: Can't setup 3: no\n", ""},
         {"(00.1) Error (without an end", "Error (without an end"},
+        {"(00.1) Error (criu/seize.c:1): Timeout reached. Try to interrupt: 0\n",
+         "a process could not be stopped just then (hint: try again)"},
         {"Error (a): \x1b[2Jname\x7f\xff\n", "\\x1b[2Jname\\x7f\\xff"},
     };
-    char out[64];
+    char out[100];
     size_t i;
 
     for (i = 0; i < KH_COUNT(table); i++) {

@@ -79,9 +79,6 @@ replies(struct kh_buf *out)
     is_str(text(out), "{\"status\":\"aborted\",\"execution_count\":3}", "aborted");
     kh_reply_shutdown(out, true);
     is_str(text(out), "{\"status\":\"ok\",\"restart\":true}", "shutdown_reply");
-    kh_reply_comm_info(out);
-    conforms(out, KH_CHANNEL_SHELL, "comm_info_reply");
-    is_str(text(out), "{\"status\":\"ok\",\"comms\":{}}", "comm_info_reply");
     kh_reply_connect(out, &file);
     is_str(text(out),
            "{\"status\":\"ok\",\"shell_port\":1,\"iopub_port\":2,\"stdin_port\":3,"
