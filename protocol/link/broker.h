@@ -32,8 +32,8 @@ enum kh_broker_type {
     KH_BROKER_HELLO = 1,      /* arg: KH_BROKER_VERSION. First, and once. */
     KH_BROKER_CREATE = 2,     /* name, limits, ladder, and image or (`other`) a
                                  snapshot: new record, started. EEXIST, ENOENT (image,
-                                 snapshot),     EINVAL (name, limits), ENOSPC. A stream as
-                                 CONNECT's     comes with the reply if it can */
+                                 snapshot), EINVAL (name, limits), ENOSPC. A stream as
+                                 CONNECT's comes with the reply if it can */
     KH_BROKER_START = 3,      /* name: a stopped sandbox runs again on its disk; a
                                  stream as for CREATE */
     KH_BROKER_STOP = 4,       /* name: processes end, disk stays */
